@@ -1,0 +1,165 @@
+"""Every closed form of the book, once, in SymPy.
+
+A page takes its LaTeX, the library its exact value, a notebook its NumPy function and an explorer its JavaScript from the
+same `Formula`. Nothing here is retyped anywhere else.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from math import inf
+
+import sympy as sp
+
+ALL: dict[str, "Formula"] = {}
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A closed form with named parameters.
+
+    Parameters
+    ----------
+    name : str
+        The key under which `ALL` holds it.
+    expression : sympy.Expr
+        The closed form; its free symbols are the parameters.
+    source : str
+        Where it is stated first, or "this book".
+
+    Examples
+    --------
+    >>> rand_k_zeta(d=10, k=4)
+    5/2
+    >>> rand_k_zeta.latex()
+    '\\\\frac{d}{k}'
+    >>> float(rand_k_zeta.function()(10.0, 4.0))
+    2.5
+    >>> rand_k_zeta.javascript()
+    '(d, k) => d/k'
+    """
+
+    name: str
+    expression: sp.Expr
+    source: str
+
+    @cached_property
+    def symbols(self) -> tuple[sp.Symbol, ...]:
+        """The parameters, in alphabetical order: the order of arguments in every rendering."""
+        return tuple(sorted(self.expression.free_symbols, key=lambda symbol: symbol.name))
+
+    def __call__(self, **values) -> sp.Expr:
+        """The exact value: integers and decimal floats are taken as the rational numbers that they print as."""
+        wanted = {symbol.name for symbol in self.symbols}
+        if set(values) != wanted:
+            raise ValueError(f"{self.name} takes the parameters {sorted(wanted)}, got {sorted(values)}")
+        return self.expression.subs({symbol: exact(values[symbol.name]) for symbol in self.symbols})
+
+    def latex(self) -> str:
+        """The formula as LaTeX."""
+        return sp.latex(self.expression, symbol_names={lam: r"\lambda"})
+
+    def function(self):
+        """A function of NumPy arrays or floats, its arguments in the order of `symbols`."""
+        return sp.lambdify(self.symbols, self.expression, modules="numpy")
+
+    def javascript(self) -> str:
+        """The formula as the text of a JavaScript arrow function, its arguments in the order of `symbols`."""
+        arguments = ", ".join(symbol.name for symbol in self.symbols)
+        return f"({arguments}) => {_javascript(self.expression)}"
+
+
+def exact(value) -> sp.Expr:
+    """The SymPy number that a Python number prints as: 1.1 is 11/10, not its binary neighbour.
+
+    Examples
+    --------
+    >>> exact(1.1), exact(3), exact(float("inf"))
+    (11/10, 3, oo)
+    """
+    if isinstance(value, sp.Basic):
+        return value
+    if isinstance(value, int):
+        return sp.Integer(value)
+    return sp.oo if value == inf else sp.Rational(repr(float(value)))
+
+
+def _javascript(expression) -> str:
+    """SymPy's printer, after Max and Min and Piecewise are made plain expressions (no statement, no `Sum`)."""
+    if expression.has(sp.Sum, sp.I):
+        raise ValueError(f"{expression} has no faithful JavaScript form")
+    return sp.jscode(expression)
+
+
+def _formula(name: str, expression, source: str) -> Formula:
+    ALL[name] = Formula(name, sp.sympify(expression), source)
+    return ALL[name]
+
+
+_PAPER = "Beznosikov et al. 2023"
+_OWN = "this book"
+
+d, k, b, s, p, z, q = sp.symbols("d k b s p z q", positive=True)
+alpha, beta, gamma, delta, zeta, lam, tau, u0, ratio = sp.symbols(
+    "alpha beta gamma delta zeta lam tau u_0 rho", positive=True
+)
+m, r = sp.symbols("m r", positive=True)
+
+# Sparsification: d coordinates, k kept, q the smallest inclusion probability.
+rand_k_zeta = _formula("rand_k_zeta", d / k, f"{_PAPER}, Lemma 8")
+sparsification_gamma = _formula("sparsification_gamma", q, f"{_PAPER}, Lemma 9")
+sparsification_delta = _formula("sparsification_delta", 1 / q, f"{_PAPER}, Lemma 9")
+adaptive_gamma = _formula("adaptive_gamma", 1 / d, f"{_PAPER}, Lemma 10")
+adaptive_delta = _formula("adaptive_delta", d, f"{_PAPER}, Lemma 10")
+top_k_gamma = _formula("top_k_gamma", k / d, f"{_PAPER}, Lemma 11")
+top_k_delta = _formula("top_k_delta", d / k, f"{_PAPER}, Lemma 11")
+
+# Rounding: rho is the largest ratio of neighbouring levels.
+unbiased_rounding_zeta = _formula("unbiased_rounding_zeta", (ratio + 1) ** 2 / (4 * ratio), f"{_PAPER}, Lemma 12")
+biased_rounding_beta = _formula("biased_rounding_beta", 2 * ratio / (ratio + 1), f"{_PAPER}, Lemma 13")
+biased_rounding_gamma = _formula("biased_rounding_gamma", 2 / (ratio + 1), f"{_PAPER}, Lemma 13")
+biased_rounding_alpha = _formula("biased_rounding_alpha", (2 / (ratio + 1)) ** 2, f"{_PAPER}, Lemma 13")
+biased_rounding_delta = _formula("biased_rounding_delta", (ratio + 1) ** 2 / (4 * ratio), f"{_PAPER}, Lemma 13")
+
+# Dithering: u_0 the lowest positive level, z = (b + 1)^2 / (4 b) for exponential levels and 1 for uniform ones.
+exponential_u0 = _formula("exponential_u0", b ** (1 - s), f"{_PAPER}, (14)")
+standard_u0 = _formula("standard_u0", 1 / s, "Alistarh et al. 2017")
+dithering_tau = _formula("dithering_tau", d ** (1 / sp.Min(p, 2)) * u0, f"{_PAPER}, Lemma 15")
+dithering_zeta_stated = _formula("dithering_zeta_stated", z + tau * sp.Min(1, tau), f"{_PAPER}, Lemma 15")
+standard_zeta_stated = _formula("standard_zeta_stated", 1 + sp.Min(tau**2, tau), "Alistarh et al. 2017, Lemma 3.1")
+dithering_zeta = _formula("dithering_zeta", sp.Piecewise((z + tau**2 / (4 * z), tau <= 2 * z), (tau, True)), _OWN)
+dithering_zeta_max_bottom = _formula("dithering_zeta_max_bottom", (1 + sp.sqrt(1 + (d - 1) * u0**2)) / 2, _OWN)
+_fewer = 1 - (d - 1) / b
+dithering_zeta_max_top = _formula(
+    "dithering_zeta_max_top", (_fewer + sp.sqrt(_fewer**2 + 4 * (d - 1) * z / b)) / 2, _OWN
+)
+
+# Sign and low rank: r the rank, m the smaller side of the matrix.
+scaled_sign_alpha = _formula("scaled_sign_alpha", 1 / d**2, _OWN)
+scaled_sign_gamma = _formula("scaled_sign_gamma", 1 / d, "Karimireddy et al. 2019, Lemma 8")
+power_sgd_gamma = _formula("power_sgd_gamma", r / m, _OWN)
+power_sgd_delta = _formula("power_sgd_delta", m / r, _OWN)
+
+# The arrows between the classes; lam is the scaling λ of the operator.
+b1_to_b2_gamma = _formula("b1_to_b2_gamma", alpha / beta, f"{_PAPER}, Theorem 6, 1(ii)")
+b1_to_b3_delta = _formula("b1_to_b3_delta", beta**2 / alpha, f"{_PAPER}, Theorem 6, 1(ii)")
+b2_to_b1_alpha = _formula("b2_to_b1_alpha", gamma**2, f"{_PAPER}, Theorem 6, 2(ii)")
+b2_to_b3_delta = _formula("b2_to_b3_delta", 1 / (lam * gamma * (2 - lam * beta)), _OWN)
+b3_to_b2_gamma = _formula("b3_to_b2_gamma", 1 / (2 * delta), f"{_PAPER}, Theorem 6, 3(ii)")
+unbiased_to_b3_delta = _formula("unbiased_to_b3_delta", 1 / (lam * (2 - zeta * lam)), f"{_PAPER}, Theorem 7(iii)")
+induced_zeta = _formula("induced_zeta", 1 + (zeta - 1) * (1 - 1 / delta), "Horváth and Richtárik 2021, Theorem 3")
+
+# Table 1: iterations of compressed gradient descent, in units of (L / mu) log(1 / epsilon).
+b1_iterations = _formula("b1_iterations", beta**2 / alpha, f"{_PAPER}, Table 1")
+b2_iterations = _formula("b2_iterations", beta / gamma, f"{_PAPER}, Table 1")
+b3_iterations = _formula("b3_iterations", delta, f"{_PAPER}, Table 1")
+
+
+def largest(*values) -> sp.Expr:
+    """The largest of exact numbers, decided exactly.
+
+    Examples
+    --------
+    >>> largest(exact(2), exact(1.5))
+    2
+    """
+    return reduce(lambda a, c: a if bool(a >= c) else c, values)
