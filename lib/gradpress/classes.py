@@ -4,8 +4,8 @@ At a vector x ≠ 0 an operator C is a point of the plane of the two *moments*
 
     m₁ = ⟨E C(x), x⟩ / ‖x‖²        m₂ = E ‖C(x)‖² / ‖x‖²
 
-and each class is a region of that plane (chapter `classes`). The constants may be Python numbers, SymPy numbers or SymPy
-symbols; with symbols, the conversions return the formulas of Theorems 6 and 7 of Beznosikov et al. 2023.
+and each class is a region of that plane (chapter `classes`). The constants may be Python numbers, SymPy numbers or
+SymPy symbols; with symbols, the conversions return the formulas of Theorems 6 and 7 of Beznosikov et al. 2023.
 """
 
 from dataclasses import dataclass, fields

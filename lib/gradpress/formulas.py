@@ -1,7 +1,7 @@
 """Every closed form of the book, once, in SymPy.
 
-A page takes its LaTeX, the library its exact value, a notebook its NumPy function and an explorer its JavaScript from the
-same `Formula`. Nothing here is retyped anywhere else.
+A page takes its LaTeX, the library its exact value, a notebook its NumPy function and an explorer its JavaScript from
+the same `Formula`. Nothing here is retyped anywhere else.
 """
 
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ def private(device) -> torch.Generator:
 
 
 def subset(d: int, k: int, rows: tuple[int, ...], device, generator=None) -> Tensor:
-    """Uniform k-subsets of {0, …, d − 1}, one for each row: sorted int64 indices of shape (*rows, k).
+    """Uniform k-subsets of {0, …, d − 1}, one for each row: sorted int64 indices of shape ``(*rows, k)``.
 
     Draws k integers, then fresh ones for the repeated entries alone until none repeats. Every step treats all labels
     alike and it stops with exactly k distinct ones, so each k-subset is equally likely. For k > d/2 the complement is

@@ -25,7 +25,19 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Bits", "Field", "Floats", "Index", "RandomSubset", "Signs", "Subset", "Symbols", "pack", "unpack"]
+__all__ = [
+    "Bits",
+    "Field",
+    "Floats",
+    "Index",
+    "RandomSubset",
+    "Signs",
+    "SparseFloats",
+    "Subset",
+    "Symbols",
+    "pack",
+    "unpack",
+]
 
 
 class Field(Protocol):
@@ -132,8 +144,9 @@ def _to_bytes(bits: Tensor) -> Tensor:
 
 
 def _from_bytes(message: Tensor) -> Tensor:
-    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=message.device)
-    return ((message[:, None] >> shifts) & 1).flatten()
+    octets = torch.arange(256, dtype=torch.uint8, device=message.device)
+    bits = octets[:, None] >> torch.arange(7, -1, -1, dtype=torch.uint8, device=message.device) & 1
+    return bits.index_select(0, message.to(torch.int32)).flatten()  # a table: four times as fast as shifting each byte
 
 
 def _planes(values: Tensor, width: int) -> Tensor:
@@ -349,9 +362,10 @@ def _unpack_gaps(bits: Tensor, d: int, typical: float, size: int) -> tuple[Tenso
     r = _rice_parameter(d, typical)
     _take(bits, k * (r + 1))  # no message is shorter: this bounds what a false size can make us allocate
     low = _integers(bits, r, k)
-    ends = bits[k * r :][: k + ((d - k) >> r)].nonzero().squeeze(1)[:k]
+    unary = bits[k * r :][: k + ((d - k) >> r)]  # as long as it can be: a longer one could overflow below
+    ends = unary.nonzero().squeeze(1)[:k]
     if len(ends) < k:
-        raise ValueError(f"{k} gaps must end within the {len(bits) - k * r} bits left for them, got {len(ends)} ends")
+        raise ValueError(f"{k} gaps must end within {len(unary)} bits, got {len(ends)} ends")
     quotients = torch.diff(ends, prepend=_one(-1, ends)) - 1
     positions = torch.cumsum((quotients << r) + low + 1, 0) - 1
     if k and positions[-1] >= d:
@@ -479,6 +493,51 @@ def _mean_quotients(p: Tensor, r: int) -> float:
     return total
 
 
+@dataclass(frozen=True)
+class SparseFloats:
+    """A vector that is zero except where a random subset keeps it: the subset of non-zeros, then their IEEE bits.
+
+    A −0 is sent as if it were no zero, so that it survives.
+
+    Parameters
+    ----------
+    d : int
+    p : float or tuple of floats
+        Inclusion probabilities, as for `RandomSubset`: `bits` is exact for vectors without zeros of their own.
+    dtype : torch.dtype
+
+    Examples
+    --------
+    >>> field = SparseFloats(4, 0.5, torch.float32)
+    >>> field.unpack(field.pack(torch.tensor([0.0, 1.5, 0.0, 0.0])))[0]
+    tensor([0.0000, 1.5000, 0.0000, 0.0000])
+    """
+
+    d: int
+    p: float | tuple[float, ...]
+    dtype: torch.dtype
+
+    def __post_init__(self):
+        RandomSubset(self.d, self.p), Floats((self.d,), self.dtype)  # they check what they are given
+
+    def pack(self, values: Tensor) -> Tensor:
+        _check_shape(values, (self.d,))
+        kept = ((values != 0) | values.signbit()).nonzero()[:, 0]
+        floats = Floats((len(kept),), self.dtype)
+        return torch.cat([RandomSubset(self.d, self.p).pack(kept), floats.pack(values[kept])])
+
+    def unpack(self, bits: Tensor) -> tuple[Tensor, int]:
+        kept, used = RandomSubset(self.d, self.p).unpack(bits)
+        values, more = Floats((len(kept),), self.dtype).unpack(bits[used:])
+        dense = torch.zeros(self.d, dtype=self.dtype, device=bits.device)
+        dense[kept] = values  # scatter would rewrite a bfloat16 NaN
+        return dense, used + more
+
+    def bits(self) -> float:
+        subset = RandomSubset(self.d, self.p)
+        return subset.bits() + subset._mean() * torch.finfo(self.dtype).bits
+
+
 # ------------------------------------------------------------------------------------------------------------- signs
 
 
@@ -529,7 +588,6 @@ class Signs:
     def _unpack_zeros(self, bits: Tensor) -> tuple[Tensor, int]:
         """The positions of the zeros, and the bits before the first sign."""
         if not _take(bits, 1)[0]:
-            _take(bits, 1 + self.n)
             return torch.empty(0, dtype=torch.int64, device=bits.device), 1
         if not _take(bits, 2)[1]:
             return _take(bits, 2 + self.n)[2:].nonzero().squeeze(1), 2 + self.n

@@ -59,7 +59,7 @@ class Composition(Compressor):
 
     def _on_values(self, d: int) -> bool:
         """Whether the outer operator may see the inner one's k values alone: zeros must not matter to it."""
-        return self.outer.keeps_support and self.inner.support(d) < d
+        return self.inner.support(d) < d and self.outer.keeps_support
 
     def send(self, x, generator=None):
         if not self._on_values(x.shape[-1]):
@@ -98,7 +98,8 @@ class Composition(Compressor):
         return min(self.inner.support(d), self.outer.support(d)) if self.outer.keeps_support else self.outer.support(d)
 
     def membership(self, d):
-        inside = self.inner.support(d) if self.outer.keeps_support else d
+        support = self.inner.support(d)
+        inside = support if self.outer.keeps_support else d
         outer, inner = (lambda kind: member(self.outer, inside, kind)), (lambda kind: member(self.inner, d, kind))
         if self.unbiased:
             return unbiased_classes(outer(Unbiased).zeta * inner(Unbiased).zeta)

@@ -1,6 +1,6 @@
-"""Operators that send one norm and, for each coordinate, a level in units of it (Beznosikov et al. 2023, §2.2 (h)–(j))."""
+"""Operators that send a norm, and a level in units of it for each coordinate (Beznosikov et al. 2023, §2.2 (h)–(j))."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 import sympy as sp
@@ -158,7 +158,7 @@ class NaturalDithering(ExponentialDithering):
     [3.0, 0.0]
     """
 
-    base: float = 2.0
+    base: float = field(default=2.0, init=False, repr=False)
     s: int = 4
 
 
@@ -174,8 +174,8 @@ class Ternary(ExponentialDithering):
     (Unbiased(zeta=2), Unbiased(zeta=3))
     """
 
-    base: float = 2.0
-    s: int = 1
+    base: float = field(default=2.0, init=False, repr=False)
+    s: int = field(default=1, init=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from .base import Compressor, count, projection_classes, require, vectors
 
 @dataclass(frozen=True)
 class PowerSGD(Compressor):
-    """Rank-r approximation: x is read as a matrix M (rows × columns), and C(x) = P Pᵀ M with P an orthonormal basis of M Q.
+    """Rank-r approximation: x is a matrix M (rows × columns), and C(x) = P Pᵀ M with P an orthonormal basis of M Q.
 
     Called as `c(x, generator)` it starts from a fresh Gaussian Q (columns × r). Then C ∈ B¹(r/m, 1), B²(r/m, 1),
     B³(m/r) with m = min(rows, columns) (this book's; chapter `compressors`, lem-powersgd). The warm start of Vogels et

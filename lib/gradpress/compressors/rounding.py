@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from math import ceil, floor, log
 
 import torch
@@ -19,7 +20,7 @@ Levels = float | tuple[float, ...]
 def check_levels(levels: Levels) -> None:
     """Refuse a base ≤ 1, or a period that is not a strictly increasing tuple of positive numbers."""
     if isinstance(levels, tuple):
-        increasing = len(levels) >= 2 and levels[0] > 0 and all(a < b for a, b in zip(levels, levels[1:], strict=False))
+        increasing = len(levels) >= 2 and levels[0] > 0 and all(a < b for a, b in pairwise(levels))
         require(increasing, f"levels must be at least two strictly increasing positive numbers, got {levels}")
     else:
         require(isinstance(levels, (int, float)) and levels > 1, f"levels must be a base b > 1, got {levels!r}")
@@ -29,7 +30,7 @@ def worst_ratio(levels: Levels):
     """The largest ratio of neighbouring levels, exact."""
     if not isinstance(levels, tuple):
         return exact(levels)
-    return formulas.largest(*(exact(b) / exact(a) for a, b in zip(levels, levels[1:], strict=False)))
+    return formulas.largest(*(exact(b) / exact(a) for a, b in pairwise(levels)))
 
 
 @cache
@@ -190,7 +191,7 @@ class NaturalCompression(Compressor):
     def receive(self, parts, d, dtype):
         whole, mantissa, above = self.layout(dtype)
         symbols = parts["symbols"]
-        signed = torch.where(symbols >= 1 << (above - 1), symbols - (1 << above), symbols)  # the sign bit, kept in range
+        signed = torch.where(symbols >= 1 << (above - 1), symbols - (1 << above), symbols)  # the sign bit
         return (signed.to(whole) << mantissa).view(dtype)
 
     def symbols_of(self, dtype: torch.dtype) -> int:

@@ -92,6 +92,7 @@ class RandK(Compressor):
         return unbiased_classes(formulas.rand_k_zeta(d=d, k=self.k))
 
     def support(self, d):
+        at_most("k", self.k, d)
         return self.k
 
 
@@ -128,7 +129,7 @@ class RandomSparsification(Compressor):
 
     def send(self, x, generator=None):
         keep = uniform(x.shape, x, generator) < self.probabilities(x.shape[-1], x)
-        return {"kept": torch.where(keep, x, 0.0)}
+        return {"kept": torch.where(keep, x, 0.0) + 0.0}  # a kept −0 becomes the +0 that a dropped entry is
 
     def receive(self, parts, d, dtype):
         return parts["kept"].clone()
@@ -235,4 +236,5 @@ class TopK(Compressor):
         return projection_classes(formulas.top_k_gamma(d=d, k=self.k))
 
     def support(self, d):
+        at_most("k", self.k, d)
         return self.k

@@ -1,22 +1,178 @@
 """The book's interactive pictures: one widget class, one script each, the same in a static page and in Jupyter.
 
-    >>> from gradpress.explorers import explorer
-    >>> explorer("compressors", c1="rand-k", k1=2)  # doctest: +SKIP
-
 An explorer computes and draws in the browser: Python never has to answer, and a saved notebook stays alive.
+
+>>> picture = explorer("compressors", c1="rand-k", k1=2)
+>>> picture.state
+{'c1': 'rand-k', 'k1': 2}
 """
 
 import json
 from functools import cache
 from importlib.resources import files
 
+import anywidget
+import traitlets
+
 from ..figures import COLOURS
 from ..formulas import ALL
-from .catalogue import menu
+from .catalogue import GRID, menu
 
-# What a picture shows at first; the keys are those of its address (#compressors:k1=3) and of `explorer(...)`.
+_OPERATOR = {"k": 3, "q": 0.3, "b": 2.0, "s": 2, "p": "2"}
+
+# What each picture shows at first. The keys are those of `explorer(name, ...)` and of an address (#compressors:k1=3).
 DEFAULTS = {
+    "compressors": {
+        "x": [0.8, -0.52, 0.33, -0.27, 0.2, 0.16, -0.11, 0.08, -0.05, 0.02],
+        "seed": 1,
+        "c1": "rand-k",
+        "c2": "top-k",
+        **{f"{key}{side}": value for side in (1, 2) for key, value in _OPERATOR.items()},
+    },
+    "classes": {"c": "ternary", "d": 10, "lambda": 1.0, "region": "b3", **_OPERATOR},
+    "adversary": {
+        "claim": "lem-top-k-dithering",
+        "version": "printed",
+        "side": "b3",
+        "d": 10,
+        "seed": 1,
+        "x": [],
+        **_OPERATOR,
+        "k": 9,
+        "s": 8,
+    },
+}
+
+# What each picture is called where it cannot be seen.
+TITLES = {
+    "compressors": "Two compressors and a vector: what they send, how far it scatters, how much it shrinks",
+    "classes": "The classes of compressors as regions of the plane of the two moments",
+    "adversary": "An adversary that tries to break the class inequalities",
 }
 
 
+def checked(name: str, state: dict) -> dict:
+    """The state as given, or a `ValueError` of one sentence: the explorer, its keys and the kinds of their values."""
+    if name not in DEFAULTS:
+        raise ValueError(f"name must be one of {sorted(DEFAULTS)}, got {name!r}")
+    for key, value in state.items():
+        if key not in DEFAULTS[name]:
+            raise ValueError(f"{name} has the state {sorted(DEFAULTS[name])}, got {key!r}")
+        _check_kind(key, value, DEFAULTS[name][key])
+    return state
+
+
+def parsed(name: str, key: str, text: str):
+    """The value that `text` stands for, in the kind that the key wants: a word, a number, or numbers and commas.
+
+    >>> parsed("compressors", "x", "0.5, -1"), parsed("compressors", "k1", "4"), parsed("compressors", "c1", "sign")
+    ([0.5, -1.0], 4.0, 'sign')
+    """
+    example = DEFAULTS.get(name, {}).get(key, "")
+    try:
+        if isinstance(example, list):
+            return [float(part) for part in text.split(",")]
+        return text if isinstance(example, str) else float(text)
+    except ValueError as error:
+        raise ValueError(f"{key} must be {_kind(example)}, got {text!r}") from error
+
+
+def _check_kind(key: str, value, example) -> None:
+    """Refuse a value of another kind than the example, or a vector of another length (an empty example has any)."""
+    if isinstance(example, list):
+        fits = isinstance(value, list | tuple) and len(value) == (len(example) or len(value))
+        fits = fits and all(_is_number(entry) for entry in value)
+    else:
+        fits = isinstance(value, str) if isinstance(example, str) else _is_number(value)
+    if not fits:
+        raise ValueError(f"{key} must be {_kind(example)}, got {value!r}")
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _kind(example) -> str:
+    if isinstance(example, list):
+        return f"a list of {len(example)} numbers" if example else "a list of numbers"
+    return "a word" if isinstance(example, str) else "a number"
+
+
+# A formula called by the names of its parameters: a missing or renamed one is an error, never a silent NaN.
+_NAMED = """const named = (names, f) => (values) => f(...names.map((name) => {
+  if (!(name in values)) throw new Error(`a formula of ${names} was not given ${name}`);
+  return values[name];
+}));"""
+
+
+@cache
 def esm(name: str) -> str:
+    """The script of an explorer: one ES module that imports nothing and exports `render`, as anywidget wants it.
+
+    The book's page runs the same text, so that a picture cannot differ between the page and Jupyter.
+    """
+    checked(name, {})
+    named = ",\n".join(
+        f"  {formula.name}: named({json.dumps([symbol.name for symbol in formula.symbols])}, {formula.javascript()})"
+        for formula in ALL.values()
+    )
+    colours = "".join(f"--gp-{key}: {value}; " for key, value in COLOURS.items())
+    return "\n".join([
+        _text("vendor/d3.min.js"),
+        _NAMED,
+        f"const formulas = {{\n{named},\n}};",
+        f"const DEFAULTS = {json.dumps(DEFAULTS[name])};",
+        f"const TITLE = {json.dumps(TITLES[name])};",
+        f"const DATA = {json.dumps({'operators': menu(len(DEFAULTS['compressors']['x']))})};",
+        f"const STYLE = {json.dumps(_text('explorer.css') + f'.gradpress {{ {colours}}}')};",
+        _text("operators.js"),
+        _text("kit.js"),
+        _text("vector.js"),
+        _text(f"{name}.js"),
+        "export const internals = { OPERATORS, formulas, uniforms };",
+        "export default { render };",
+    ])
+
+
+def _text(path: str) -> str:
+    return (files(__name__) / path).read_text(encoding="utf-8")
+
+
+class Explorer(anywidget.AnyWidget):
+    """An interactive picture, by name; `state` follows what the reader does and can be set.
+
+    Parameters
+    ----------
+    name : str
+        A key of `DEFAULTS`.
+    state : dict
+        What to show at first, where it differs from the defaults.
+
+    Examples
+    --------
+    >>> Explorer(name="compressors")._esm.endswith("export default { render };")
+    True
+    """
+
+    name = traitlets.Unicode().tag(sync=True)
+    state = traitlets.Dict().tag(sync=True)
+    _esm = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, name: str, state: dict | None = None, **kwargs):
+        super().__init__(name=name, state=checked(name, state or {}), _esm=esm(name), **kwargs)
+
+    def __repr__(self) -> str:
+        return f"explorer({self.name!r})"
+
+
+def explorer(name: str, **state) -> Explorer:
+    """The interactive picture `name`, showing `state` at first.
+
+    Raises `ValueError` for a name or a key that does not exist.
+
+    Examples
+    --------
+    >>> explorer("compressors", c1="natural-compression")
+    explorer('compressors')
+    """
+    return Explorer(name, state)

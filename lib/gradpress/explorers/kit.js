@@ -36,6 +36,7 @@ function decode(text, fallback) {
 }
 
 function admit(control, value, fallback) {
+  if (Array.isArray(value)) return fallback.length && value.length !== fallback.length ? fallback : value.map((v) => clamp(v, -1, 1));
   if (!control) return value;
   if (control.options) return control.options.some(([key]) => key === value) ? value : fallback;
   return clamp(value, control.min, control.max);
@@ -69,9 +70,42 @@ const fragment = {
   },
 };
 
+// --- operators as a reader sets them ----------------------------------------------------------------------------------
+
+const operatorOptions = Object.entries(DATA.operators).map(([key, { label }]) => [key, label]);
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
+// The sliders of an operator's parameters; `side` tells two operators of one picture apart, `most` bounds k.
+function parameterControls(side, most, operatorKey = `c${side}`) {
+  const shown = (parameter) => (state) => DATA.operators[state[operatorKey]].parameters.includes(parameter);
+  return [
+    { key: `k${side}`, symbol: "k", word: "coordinates kept", min: 1, max: most, step: 1, shown: shown("k"),
+      top: (state) => Math.min(most, state.d ?? most) },
+    { key: `q${side}`, symbol: "q", word: "chance to be kept", min: 0.05, max: 1, step: 0.05, shown: shown("q") },
+    { key: `b${side}`, symbol: "b", word: "base", min: 1.25, max: 8, step: 0.25, shown: shown("b") },
+    { key: `s${side}`, symbol: "s", word: "levels", min: 1, max: 8, step: 1, shown: shown("s") },
+    { key: `p${side}`, symbol: "p", word: "norm", shown: shown("p"), options: [["1", "p = 1"], ["2", "p = 2"], ["inf", "p = ∞"]] },
+  ];
+}
+
+const parametersOf = (state, side) => ({
+  k: Math.min(state[`k${side}`], state.d ?? Infinity), q: state[`q${side}`], b: state[`b${side}`], s: state[`s${side}`],
+  p: state[`p${side}`] === "inf" ? Infinity : Number(state[`p${side}`]),
+});
+
+function settingName(name, P) {
+  const { label, parameters } = DATA.operators[name];
+  const shown = parameters.map((key) => `${key} = ${number(P[key])}`);
+  return capital(label) + (shown.length ? ` (${shown.join(", ")})` : "");
+}
+
+// A path of round dots: one element for a whole cloud.
+const dots = (points) => points.map(([x, y]) => `M${x.toFixed(1)},${y.toFixed(1)}h0`).join("");
+const polyline = (points) => (points.length ? `M${points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L")}` : "");
+
 // --- one explorer ----------------------------------------------------------------------------------------------------
 
-// EXPLORER = { title, controls: [...], build(kit) -> draw(state) } is what <name>.js defines.
+// EXPLORER = { controls: [...], build(kit) -> draw(state) } is what <name>.js defines.
 class Kit {
   constructor(model, el, spec) {
     this.model = model;
@@ -86,7 +120,7 @@ class Kit {
     el.gradpress = { redraws: [], firstAnswer: null, state: () => ({ ...this.state }) };
 
     this.root = element("section", "gradpress", el);
-    this.root.setAttribute("aria-label", spec.title);
+    this.root.setAttribute("aria-label", TITLE);
     element("style", "", this.root, STYLE);
     this.calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   }
@@ -168,13 +202,13 @@ class Kit {
   // A declared control: a slider (min, max, step) or a menu (options), named by symbol and word.
   control(key, parent) {
     const control = this.controls[key];
+    if (control.radio) return this.radios(control, parent);
     const label = element("label", "gp-control", parent);
     const name = element("span", "gp-name", label);
     if (control.symbol) {
       element("i", "gp-symbol", name, control.symbol);
-      name.append(" — ");
     }
-    name.append(control.word);
+    name.append(control.symbol ? `— ${control.word}` : control.word);
     if (control.options) this.menu(control, label);
     else this.slider(control, label, element("output", "gp-value", name));
     return label;
@@ -183,15 +217,36 @@ class Kit {
   menu(control, label) {
     const select = element("select", "gp-menu", label);
     select.name = control.key;
-    for (const [value, text] of control.options) {
-      const option = element("option", "", select, text);
-      option.value = value;
-    }
-    select.addEventListener("input", () => this.set({ [control.key]: select.value }));
+    const entries = control.options.map(([value, text]) => Object.assign(element("option", "", select, text), { value }));
+    select.addEventListener("input", () => this.set({ ...control.brings?.(select.value), [control.key]: select.value }));
     this.inputs[control.key] = (state) => {
       label.hidden = control.shown ? !control.shown(state) : false;
-      if (select.value !== state[control.key]) select.value = state[control.key];
+      const value = control.actual ? control.actual(state) : state[control.key];
+      if (control.allowed) entries.forEach((option) => { option.hidden = option.disabled = !control.allowed(state, option.value); });
+      if (select.value !== value) select.value = value;
     };
+  }
+
+  // A switch between a few named positions: native radio buttons.
+  radios(control, parent) {
+    const group = element("fieldset", "gp-control gp-switch", parent);
+    element("legend", "gp-name", group, control.word);
+    const name = `gp-${control.key}-${Math.random().toString(36).slice(2)}`;
+    const entries = control.options.map(([value, text]) => {
+      const label = element("label", "gp-position", group);
+      const input = Object.assign(element("input", "", label), { type: "radio", name, value });
+      label.append(text);
+      input.addEventListener("input", () => this.set({ [control.key]: value }));
+      return { label, input, value };
+    });
+    this.inputs[control.key] = (state) => {
+      const actual = control.actual ? control.actual(state) : state[control.key];
+      for (const { label, input, value } of entries) {
+        label.hidden = control.allowed ? !control.allowed(state, value) : false;
+        if (input.checked !== (value === actual)) input.checked = value === actual;
+      }
+    };
+    return group;
   }
 
   slider(control, label, output) {

@@ -81,6 +81,7 @@ const exponential = rounded(toNorm, ditherCell);
 
 // The constant of U(ζ) of a dithering on n coordinates (chapter `compressors`), from the formulas of the library.
 function exponentialZeta(n, P) {
+  if (n === 1) return 1; // |x|/‖x‖ = 1 is a level
   const u0 = formulas.exponential_u0({ b: P.b, s: P.s });
   const z = formulas.unbiased_rounding_zeta({ rho: P.b });
   const tau = formulas.dithering_tau({ d: n, p: P.p, u_0: u0 });
@@ -90,6 +91,7 @@ function exponentialZeta(n, P) {
 }
 
 function standardZeta(n, P) {
+  if (n === 1) return 1;
   const u0 = formulas.standard_u0({ s: P.s });
   if (P.p === Infinity) return formulas.dithering_zeta_max_bottom({ d: n, u_0: u0 });
   return formulas.dithering_zeta({ z: 1, tau: formulas.dithering_tau({ d: n, p: P.p, u_0: u0 }) });
@@ -104,7 +106,7 @@ const projection = (gamma) => ({ alpha: gamma, beta: 1, gamma, delta: 1 / gamma 
 
 // The δ that B²(γ, β) gives λC, infinite where λβ ≥ 2.
 function deltaOf({ gamma, beta }, lambda) {
-  return lambda * beta < 2 ? formulas.b2_to_b3_delta({ beta, gamma, lambda_: lambda }) : Infinity;
+  return lambda * beta < 2 ? formulas.b2_to_b3_delta({ beta, gamma, lam: lambda }) : Infinity;
 }
 
 const OPERATORS = {
@@ -232,3 +234,29 @@ function uniforms(seed) {
 }
 
 const gaussian = (random) => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+
+// Vectors that show what an operator does: random, sparse and heavy-tailed ones, equal entries of every size, one spike
+// over a floor of every height.
+function specimens(d, count, seed) {
+  const random = uniforms(seed);
+  const vector = (entry) => Array.from({ length: d }, entry);
+  const log = (low, high) => Math.exp(Math.log(low) + random() * Math.log(high / low));
+  const kinds = [
+    () => vector(() => gaussian(random)),
+    () => vector(() => gaussian(random) / Math.max(1e-6, Math.abs(gaussian(random)))),
+    () => vector((_, i) => (i > 0 && random() < 0.7 ? 0 : gaussian(random))),
+    () => { const size = log(1, 16); return vector(() => size); },
+    () => { const floor = log(1e-4, 1); const unit = log(1, 16); return vector((_, i) => unit * (i === 0 ? 1 : floor)); },
+    () => { const steepness = log(0.05, 3); return vector((_, i) => Math.exp(-steepness * i) * log(0.8, 1.25)); },
+  ];
+  return Array.from({ length: count }, (_, i) => kinds[i % kinds.length]());
+}
+
+// The δ of λC on its worst vector. Where C rounds x to r·x with r in [γ, β] coordinate by coordinate, 2λr − λ²r² is
+// concave in r, so that an end of the range is worst; every other operator here is worst where its B² constants meet.
+function scaledDelta(name, constants, lambda) {
+  if (name !== "biased-rounding") return deltaOf(constants, lambda);
+  return Math.max(...[constants.gamma, constants.beta].map((r) => deltaOf({ gamma: r, beta: r }, lambda)));
+}
+
+const bestScale = (name, { beta, gamma }) => (name === "biased-rounding" ? 2 / (beta + gamma) : 1 / beta);

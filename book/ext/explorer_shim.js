@@ -1,0 +1,59 @@
+// Runs the explorers of a page without a kernel: those of the {explorer} directive out of their scripts, and those that
+// an executed notebook left in the page out of its widget state. The same module text runs in Jupyter.
+(() => {
+  if (globalThis.gradpressShim) return;
+  globalThis.gradpressShim = true;
+
+  // A module comes from text, not from an address, so that it also loads where the page is a file.
+  const modules = new Map();
+  const load = (text) => {
+    if (!modules.has(text)) modules.set(text, import(URL.createObjectURL(new Blob([text], { type: "text/javascript" }))));
+    return modules.get(text);
+  };
+
+  // What anywidget hands to `render`, as far as an explorer uses it. `place` tells the explorers of a page apart.
+  const modelOf = (values) => ({
+    get: (key) => values[key],
+    set: (key, value) => { values[key] = value; },
+    save_changes() {},
+    on() {},
+    off() {},
+  });
+
+  const seen = {};
+  async function show(el, text, name, state) {
+    seen[name] = (seen[name] ?? 0) + 1;
+    const place = seen[name] === 1 ? name : `${name}-${seen[name]}`;
+    const module = await load(text);
+    el.replaceChildren();
+    module.default.render({ model: modelOf({ name, state, place }), el });
+    el.dataset.place = place;
+    el.style.minHeight = "";
+    if (location.hash.includes(`${place}:`)) el.scrollIntoView({ block: "center" });
+  }
+
+  function widgets() {
+    const holder = document.querySelector('script[type="application/vnd.jupyter.widget-state+json"]');
+    const models = holder ? JSON.parse(holder.textContent).state : {};
+    for (const view of document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]')) {
+      const values = models[JSON.parse(view.textContent).model_id]?.state ?? {};
+      const el = document.createElement("div");
+      el.className = "gradpress-place";
+      view.after(el);
+      if (values._esm) {
+        el.dataset.explorer = values.name;
+        show(el, values._esm, values.name, values.state);
+      } else el.textContent = "This control answers in a running notebook only: open it in Jupyter or Colab.";
+    }
+  }
+
+  function start() {
+    for (const el of document.querySelectorAll(".gradpress-place[data-explorer]")) {
+      const name = el.dataset.explorer;
+      show(el, globalThis.gradpressExplorers[name], name, JSON.parse(el.dataset.state));
+    }
+    widgets();
+  }
+  if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
+  else start();
+})();

@@ -1,0 +1,45 @@
+"""No stale pages: whatever the pages depend on besides themselves is part of the build's state.
+
+Jupyter Book re-executes a notebook when its cells change, Sphinx re-reads a page when its text changes. Neither looks
+at the library that the notebooks import. Here a fingerprint of the library and of the pinned requirements names the
+cache of executed notebooks, and a fingerprint of those and of everything below ``book/`` is a configuration value on
+which every page depends. If nothing changed, both stay and the build has nothing to do.
+"""
+
+import hashlib
+import re
+import shutil
+import sys
+from pathlib import Path
+
+RUNS = ("lib/**/*", "requirements.txt")
+MADE = re.compile(r"__pycache__|\.egg-info")
+PAGES = (*RUNS, "book/**/*", "_config.yml", "_toc.yml", "references.bib", "tests/**/*.py")
+
+
+def fingerprint(root, patterns):
+    """A short hash of the files below `root` that match `patterns`, names and contents, and of the Python version."""
+    digest = hashlib.sha256(sys.version.encode())
+    files = {path for pattern in patterns for path in root.glob(pattern) if path.is_file()}
+    for path in sorted(path for path in files if not MADE.search(str(path.relative_to(root)))):
+        digest.update(f"{path.relative_to(root)}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def name_cache(app, config):
+    root = Path(app.srcdir)
+    caches = Path(app.outdir).parent / "executed"
+    current = caches / fingerprint(root, RUNS)
+    if caches.is_dir():
+        for old in caches.iterdir():
+            if old != current:
+                shutil.rmtree(old)
+    config.nb_execution_cache_path = str(current)
+    config.book_fingerprint = fingerprint(root, PAGES)
+
+
+def setup(app):
+    app.add_config_value("book_fingerprint", "", "env")
+    app.connect("config-inited", name_cache)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

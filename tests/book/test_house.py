@@ -1,0 +1,70 @@
+"""What is written in several places agrees, and what the pages tell a reader to type works."""
+
+import doctest
+import re
+import tomllib
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+WHEEL = f"gradpress-{PROJECT['version']}-py3-none-any.whl"
+
+
+def test_one_version():
+    import gradpress
+
+    assert gradpress.__version__ == PROJECT["version"]
+    assert version("gradpress") == PROJECT["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == PROJECT["version"]
+
+
+def test_first_cell_names_this_version_and_this_address():
+    cell = (ROOT / "book" / "first_cell.py").read_text()
+    address = yaml.safe_load((ROOT / "_config.yml").read_text())["html"]["baseurl"]
+    assert f"/lib/{WHEEL}" in cell
+    assert re.findall(r'environ\.get\("GRADPRESS_BOOK", "(.*)"\)', cell) == [address]
+
+
+@pytest.mark.parametrize("pin", PINS)
+def test_pins_are_exact_and_installed(pin):
+    name, number = re.fullmatch(r"([A-Za-z0-9_.-]+)==([\w.]+)", pin).groups()
+    assert version(name).split("+")[0] == number
+
+
+@pytest.mark.parametrize("page", ["README.md", "intro.md"])
+def test_examples_in_prose_run(page):
+    results = doctest.testfile(str(ROOT / page), module_relative=False, encoding="utf-8")
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_make_targets_named_in_the_readme_exist():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = set(re.findall(r"make (\w+)", (ROOT / "README.md").read_text()))
+    assert named
+    assert named <= targets
+
+
+def test_every_toc_entry_exists():
+    toc = (ROOT / "_toc.yml").read_text()
+    files = re.findall(r"file: (\S+)", toc)
+    assert files
+    assert [name for name in files if not list(ROOT.glob(f"{name}.md")) + list(ROOT.glob(f"{name}.ipynb"))] == []
+
+
+def test_built_book_serves_the_whole_package():
+    with zipfile.ZipFile(ROOT / "_build" / "html" / "lib" / WHEEL) as wheel:
+        packed = {name: wheel.read(name) for name in wheel.namelist() if name.startswith("gradpress/")}
+    source = {
+        str(path.relative_to(ROOT / "lib")): path.read_bytes()
+        for path in (ROOT / "lib" / "gradpress").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert packed.keys() == source.keys()
+    assert packed == source

@@ -1,0 +1,90 @@
+"""A real Chromium, found or fetched, and the built book served to it while every other host is out of reach."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Error, sync_playwright
+from visits import MODES, Visit
+
+from serve import served
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+)
+
+
+def on_path():
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+def from_playwright(playwright):
+    """Playwright's own browser, downloaded now if it is not there yet."""
+    own = Path(playwright.chromium.executable_path)
+    if not own.exists():
+        command = [sys.executable, "-m", "playwright", "install", "chromium"]
+        subprocess.run(command, check=False, timeout=300, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return str(own) if own.exists() else None
+
+
+def from_debian():
+    """Debian's browser, installed now if this process may do that."""
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        quiet = {"check": False, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        quiet["env"] = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "update"], **quiet)
+        subprocess.run(["apt-get", "install", "-y", "chromium"], **quiet)
+    return on_path()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with sync_playwright() as playwright:
+        for find in (on_path, lambda: from_playwright(playwright), from_debian):
+            path = find()
+            if path is None:
+                continue
+            try:
+                chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+            except Error:  # a browser that lacks a library of the system: try the next one
+                continue
+            yield chromium
+            chromium.close()
+            return
+        pytest.fail("The browser tests need Chromium; none was found and none could be fetched: install chromium.")
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The address of the built book."""
+    folder = ROOT / "_build" / "html"
+    if not (folder / "index.html").exists():
+        pytest.fail("There is no built book to look at: run `make book` first.")
+    with served(folder) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser, site):
+    """``visit(path, mode)`` opens a page of the book as a reader who was never here before, and returns the Visit."""
+    contexts = []
+
+    def open_page(path, mode="light"):
+        contexts.append(browser.new_context(**MODES[mode]))
+        return Visit(contexts[-1], site).open(path)
+
+    yield open_page
+    for context in contexts:
+        context.close()
