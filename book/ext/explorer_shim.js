@@ -54,6 +54,7 @@
     }
     widgets();
   }
-  if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
-  else start();
+  // Deferred scripts run one by one before this event: only then has every explorer of the page brought its text.
+  if (document.readyState === "complete") start();
+  else addEventListener("DOMContentLoaded", start);
 })();

@@ -37,7 +37,7 @@ class Notation(SphinxDirective):
             meaning += parsed
         where = entry["where"]
         place = self.parse_text_to_nodes(f"{{prf:ref}}`{where}`") if where in self.known else text(where)
-        symbol = self.parse_text_to_nodes(f"${entry['symbol']}$")
+        symbol = self.parse_text_to_nodes(", ".join(f"${symbol}$" for symbol in entry["symbol"].split(", ")))
         return [symbol, meaning, self.parse_text_to_nodes(str(entry.get("range", ""))), place]
 
 

@@ -1,5 +1,7 @@
 """``{quiz}``: questions whose every choice, right or wrong, is told why. Without a script the reasons unfold."""
 
+from string import ascii_lowercase
+
 import yaml
 from docutils import nodes
 from gather import add_node, script_only_where_used
@@ -128,9 +130,10 @@ def depart_prompt(translator, node):
 def visit_choice(translator, node):
     identity = f"{node['name']}-{node['index']}"
     kind = "checkbox" if node["several"] else "radio"
+    letter = ascii_lowercase[node["index"]]  # a name in words, also where the rest of the choice is a formula
     translator.body.append(
         f'<div class="quiz-choice"><input type="{kind}" name="{node["name"]}" id="{identity}" '
-        f'data-right="{str(node["right"]).lower()}" autocomplete="off"><label for="{identity}">'
+        f'data-right="{str(node["right"]).lower()}" autocomplete="off"><label for="{identity}"><span class="quiz-letter">{letter}</span> '
     )
 
 

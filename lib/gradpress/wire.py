@@ -29,7 +29,6 @@ __all__ = [
     "Bits",
     "Field",
     "Floats",
-    "Index",
     "RandomSubset",
     "Signs",
     "SparseFloats",
@@ -289,31 +288,6 @@ class Symbols:
         g = min(sizes, key=lambda g: _width(self.m**g) / g)
         count, rest = divmod(self.n, g)
         return [(0, g, count), (count * g, rest, 1 if rest else 0)]
-
-
-@dataclass(frozen=True)
-class Index:
-    """One integer in [0, d), a tensor of shape (), at ⌈log₂ d⌉ bits; comes back as int64.
-
-    >>> Index(1000).bits()
-    10.0
-    """
-
-    d: int
-
-    def __post_init__(self):
-        _check_size("d", self.d, 1)
-
-    def pack(self, values: Tensor) -> Tensor:
-        _check_shape(values, ())
-        return _planes(_checked_integers(values, self.d).reshape(1), _width(self.d))
-
-    def unpack(self, bits: Tensor) -> tuple[Tensor, int]:
-        value = _integers(bits, _width(self.d), 1)
-        return _checked_integers(value, self.d)[0], _width(self.d)
-
-    def bits(self) -> float:
-        return float(_width(self.d))
 
 
 # -------------------------------------------------------------------------------------------------- sets of positions

@@ -155,7 +155,7 @@ def test_quiz_renders_markdown_and_tells_every_reason(good):
     assert page.count('type="checkbox"') == 3
     assert page.count('data-right="true"') == 3
     assert r"<em>it</em>" in page
-    assert ">No</label>" in page
+    assert '<span class="quiz-letter">a</span> No</label>' in page
     assert "<strong>always</strong></label>" in page
     reasons = re.findall(r"<details.*?</details>", page, re.DOTALL)
     assert [reason.count("<li>") for reason in reasons] == [2, 3]

@@ -70,7 +70,8 @@ TELL_ALL = """() => [...document.querySelectorAll('.quiz-question')].map(questio
     for (const other of inputs) if (other.checked && other.type === 'checkbox') other.click();
     input.click();
     button.click();
-    const label = input.parentElement.querySelector('label').textContent.trim();
+    const letter = input.parentElement.querySelector('.quiz-letter').textContent;
+    const label = input.parentElement.querySelector('label').textContent.slice(letter.length).trim();
     const items = [...feedback.querySelectorAll('li')].filter(visible);
     const own = items.find(item => item.querySelector('.quiz-again').textContent.trim() === label);
     return {label, right: input.dataset.right === 'true', several: input.type === 'checkbox',

@@ -308,7 +308,8 @@ def test_decode_returns_the_bits_of_the_image(c, data, dtype, seed):
 
 
 LARGE = [
-    Identity(), RandK(300), RandK(300, shared_seed=True), RandomSparsification(0.03), AdaptiveSparsification(), TopK(300),
+    Identity(), RandK(300), RandK(300, shared_seed=True), TopK(300), RandomSparsification(0.03),
+    AdaptiveSparsification(),
     UnbiasedRounding(2.0), UnbiasedRounding((1.0, 1.25, 1.5, 1.75, 2.0)), BiasedRounding(3.0), NaturalCompression(),
     ExponentialDithering(2.0, 8, 2), StandardDithering(7), Ternary(), library.Sign(), ScaledSign(), PowerSGD(2),
     Composition(NaturalDithering(s=4), TopK(300)), Scaled(RandK(300), 0.5), Induced(TopK(100), RandK(100)),

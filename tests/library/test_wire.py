@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradpress import wire
-from gradpress.wire import Bits, Floats, Index, RandomSubset, Signs, SparseFloats, Subset, Symbols, pack, unpack
+from gradpress.wire import Bits, Floats, RandomSubset, Signs, SparseFloats, Subset, Symbols, pack, unpack
 
 reproducible = settings(derandomize=True, deadline=None, max_examples=100)
 RAW = {torch.float16: torch.int16, torch.bfloat16: torch.int16, torch.float32: torch.int32, torch.float64: torch.int64}
@@ -78,13 +78,6 @@ def test_floats_of_a_view():
 @given(st.lists(st.booleans(), max_size=40))
 def test_bits_round_trip(values):
     assert check_round_trip(Bits(len(values)), torch.tensor(values, dtype=torch.bool)) == Bits(len(values)).bits()
-
-
-@reproducible
-@given(st.integers(1, 2**48), st.data())
-def test_index_round_trip(d, data):
-    value = torch.tensor(data.draw(st.sampled_from([0, d - 1]) | st.integers(0, d - 1)))
-    assert check_round_trip(Index(d), value) == Index(d).bits() == math.ceil(math.log2(d))
 
 
 @reproducible
@@ -295,7 +288,7 @@ def mixed():
     """A message with every field, none of whose parts begins at a whole byte."""
     fields = {
         "signs": Signs(21),
-        "index": Index(1000),
+        "index": Symbols(1, 1000),
         "subset": Subset(500, 20),
         "most": Subset(50, 40),
         "values": Floats((2, 2), torch.float32),
@@ -306,7 +299,7 @@ def mixed():
     }
     parts = {
         "signs": torch.tensor([1, -1, -1] * 7, dtype=torch.int8),
-        "index": torch.tensor(999),
+        "index": torch.tensor([999]),
         "subset": uniform_subset(500, 20, seed=0),
         "most": uniform_subset(50, 40, seed=1),
         "values": torch.tensor([[1.5, -0.0], [3e38, 1e-44]]),
@@ -353,7 +346,6 @@ VALID = [
     SparseFloats(9, 0.3, torch.float32),
     Symbols(3, 2**31 - 1),
     Symbols(4, 5),
-    Index(3),
     Floats((), torch.float64),
 ]
 
@@ -393,7 +385,6 @@ def test_an_altered_message_is_valid_parts_or_a_value_error(data):
 
 
 CORRUPT = [
-    (Index(5), [1, 0, 1], r"values must lie in \[0, 5\), got 5 to 5"),
     (Symbols(1, 3), [1, 1], r"groups of 1 symbols must be below 3\^1, got 3"),
     (Symbols(5, 3), [1] * 8, r"groups of 5 symbols must be below 3\^5, got 255"),
     (RandomSubset(5, 0.5), [1, 1, 1] + [1] * 9, "the size of the set must be at most 5, got 7"),
@@ -423,9 +414,6 @@ BAD_VALUES = [
     (Floats((1,), torch.float32), [1.0], r"values must be a tensor of shape \(1,\), got list"),
     (Bits(2), torch.tensor([1, 0]), "values must be booleans, got torch.int64"),
     (Bits(2), torch.tensor([[True, False]]), "values must be a tensor of shape"),
-    (Index(3), torch.tensor(3), r"values must lie in \[0, 3\), got 3 to 3"),
-    (Index(3), torch.tensor([1]), r"values must be a tensor of shape \(\), got"),
-    (Index(3), torch.tensor(1.0), "values must be integers, got torch.float32"),
     (Symbols(2, 3), torch.tensor([-1, 2]), r"values must lie in \[0, 3\), got -1 to 2"),
     (Symbols(2, 3), torch.tensor([True, False]), "values must be integers, got torch.bool"),
     (Symbols(2, 3), torch.tensor([1]), "values must be a tensor of shape"),
@@ -460,7 +448,6 @@ BAD_FIELDS = [
     (Bits, (-1,), "n must be an integer from 0 .* got -1"),
     (Symbols, (2, 0), "m must be an integer from 1 to 2147483648, got 0"),
     (Symbols, (2, 2**31 + 1), "m must be an integer from 1 to 2147483648, got 2147483649"),
-    (Index, (0,), "d must be an integer from 1"),
     (Subset, (3, 4), "k must be an integer from 0 to 3, got 4"),
     (Subset, (3.0, 2), "d must be an integer from 0 .* got 3.0"),
     (Subset, (2**60, 2), "d must be an integer"),

@@ -129,7 +129,7 @@ class RandomSparsification(Compressor):
 
     def send(self, x, generator=None):
         keep = uniform(x.shape, x, generator) < self.probabilities(x.shape[-1], x)
-        return {"kept": torch.where(keep, x, 0.0) + 0.0}  # a kept −0 becomes the +0 that a dropped entry is
+        return {"kept": torch.where(keep, x, 0.0)}
 
     def receive(self, parts, d, dtype):
         return parts["kept"].clone()

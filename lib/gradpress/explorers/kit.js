@@ -35,8 +35,11 @@ function decode(text, fallback) {
   return text;
 }
 
-function admit(control, value, fallback) {
-  if (Array.isArray(value)) return fallback.length && value.length !== fallback.length ? fallback : value.map((v) => clamp(v, -1, 1));
+function admit(control, value, fallback, example) {
+  if (Array.isArray(example)) {
+    const fits = Array.isArray(value) && (example.length === 0 || value.length === example.length);
+    return fits ? value.map((v) => clamp(v, -1, 1)) : fallback;
+  }
   if (!control) return value;
   if (control.options) return control.options.some(([key]) => key === value) ? value : fallback;
   return clamp(value, control.min, control.max);
@@ -127,7 +130,7 @@ class Kit {
 
   sanitised(values, fallback) {
     const entries = Object.entries(values).filter(([key]) => key in DEFAULTS);
-    return Object.fromEntries(entries.map(([key, value]) => [key, admit(this.controls[key], value, fallback[key])]));
+    return Object.fromEntries(entries.map(([key, value]) => [key, admit(this.controls[key], value, fallback[key], DEFAULTS[key])]));
   }
 
   start(draw) {
@@ -210,7 +213,12 @@ class Kit {
     }
     name.append(control.symbol ? `— ${control.word}` : control.word);
     if (control.options) this.menu(control, label);
-    else this.slider(control, label, element("output", "gp-value", name));
+    else {
+      // Not an <output>: a label names the first such element in it, and the slider would stay without a name.
+      const value = element("span", "gp-value", name);
+      value.setAttribute("aria-hidden", "true");
+      this.slider(control, label, value);
+    }
     return label;
   }
 
