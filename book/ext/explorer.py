@@ -5,9 +5,9 @@
     :k2: 5
     ```
 
-The options are the picture's first state. A page loads the picture's script, the text that the widget has in Jupyter, and
-a small shim that runs it; both are classic scripts, so that a page also works from a file. In notebook pages the shim
-runs the scripts that the executed widgets left in the page.
+The options are the picture's first state. A page loads the picture's script, the text that the widget has in Jupyter,
+and a small shim that runs it; both are classic scripts, so that a page also works from a file. In notebook pages the
+shim runs the scripts that the executed widgets left in the page.
 """
 
 import json
@@ -48,7 +48,8 @@ class ExplorerDirective(SphinxDirective):
     def run(self):
         name = self.arguments[0]
         try:
-            state = explorers.checked(name, {key: explorers.parsed(name, key, text) for key, text in self.options.items()})
+            options = {key: explorers.parsed(name, key, text) for key, text in self.options.items()}
+            state = explorers.checked(name, options)
         except ValueError as error:
             raise self.error(str(error)) from error
         node = explorer(name=name, state=state, title=explorers.TITLES[name])
@@ -63,7 +64,8 @@ def visit_html(self, node):
     self.body.append(
         f'<div class="gradpress-place" data-explorer="{name}" data-state="{escape(json.dumps(node["state"]))}" '
         f'style="min-height: {HEIGHT[name]}">'
-        f"<noscript><p>{title}: an interactive picture, which needs JavaScript. The text says what it shows.</p></noscript>"
+        f"<noscript><p>{title}: an interactive picture, which needs JavaScript. The text says what it shows.</p>"
+        "</noscript>"
         "</div>"
     )
     for script in (f"{name}.js", "shim.js"):

@@ -133,7 +133,8 @@ def visit_choice(translator, node):
     letter = ascii_lowercase[node["index"]]  # a name in words, also where the rest of the choice is a formula
     translator.body.append(
         f'<div class="quiz-choice"><input type="{kind}" name="{node["name"]}" id="{identity}" '
-        f'data-right="{str(node["right"]).lower()}" autocomplete="off"><label for="{identity}"><span class="quiz-letter">{letter}</span> '
+        f'data-right="{str(node["right"]).lower()}" autocomplete="off">'
+        f'<label for="{identity}"><span class="quiz-letter">{letter}</span> '
     )
 
 

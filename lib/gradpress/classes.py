@@ -1,6 +1,6 @@
 """The four classes of compressors, the arrows between them, and what a sample says of an operator.
 
-At a vector x ≠ 0 an operator C is a point of the plane of the two *moments*
+At a vector x ≠ 0 an operator C is a point of the plane of the two *moments* ::
 
     m₁ = ⟨E C(x), x⟩ / ‖x‖²        m₂ = E ‖C(x)‖² / ‖x‖²
 

@@ -16,7 +16,7 @@ import traitlets
 
 from ..figures import COLOURS
 from ..formulas import ALL
-from .catalogue import GRID, menu
+from .catalogue import menu
 
 _OPERATOR = {"k": 3, "q": 0.3, "b": 2.0, "s": 2, "p": "2"}
 

@@ -236,7 +236,7 @@ class Climb {
   }
 }
 
-const exactly = (ratio) => (ratio > 0.99 && ratio < 1.01 ? ratio.toFixed(7).replace(/0+$/, "").replace(/\.$/, "") : number(ratio, 4));
+const exactly = (ratio) => (ratio > 0.99 && ratio < 1.01 ? ratio.toFixed(7).replace(/0+$/, "").replace(/\.$/, "") : number(ratio, 5));
 
 function verdict(trial, search, ratio, own) {
   const setting = `${settingName(trial.name, trial.P)}, d = ${trial.d}`;

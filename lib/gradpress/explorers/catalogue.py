@@ -76,10 +76,11 @@ def bits_table(operator: Operator, d: int) -> dict[str, float]:
     range, since they do not change the length (a test checks this).
     """
     others = {name: 2 for name in operator.parameters if name not in operator.bits_by}
-    return {
-        ",".join(f"{value:g}" for value in values): operator.make(**others, **dict(zip(operator.bits_by, values, strict=True))).bits(d)
-        for values in product(*(GRID[name] for name in operator.bits_by))
-    }
+    lengths = {}
+    for values in product(*(GRID[name] for name in operator.bits_by)):
+        setting = dict(zip(operator.bits_by, values, strict=True))
+        lengths[",".join(f"{value:g}" for value in values)] = operator.make(**others, **setting).bits(d)
+    return lengths
 
 
 def menu(d: int) -> dict:

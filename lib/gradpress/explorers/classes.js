@@ -68,7 +68,7 @@ class Plane {
     });
     group.append("circle").attr("r", 15).attr("fill", "transparent");
     group.append("circle").attr("class", "gp-grip").attr("r", 7).attr("fill", "var(--gp-x)").attr("stroke", "var(--gp-ground)").attr("stroke-width", 2);
-    group.append("text").attr("class", "gp-math gp-halo").attr("x", 9).attr("y", 17).style("font-size", "15px").text("λx");
+    this.name = group.append("text").attr("class", "gp-math gp-halo").style("font-size", "15px").text("λx");
   }
 
   draw(state, found, at, width) {
@@ -100,6 +100,9 @@ class Plane {
     this.drawTrails(found, spot, visible);
     this.drawEdges(state.region, at, { x, y, reach, rise, spot });
     this.group.attr("transform", `translate(${spot([Math.min(lambda, rim), Math.min(lambda, rim) ** 2])})`);
+    // Near the origin there is room above the handle alone, further out below it.
+    const low = lambda < 0.5;
+    this.name.attr("x", low ? -9 : 9).attr("y", low ? -10 : 17).attr("text-anchor", low ? "end" : "start");
     this.announce();
   }
 
@@ -133,7 +136,8 @@ class Plane {
     put("alpha", at && region === "b1" && alpha <= rise, [0, alpha ?? 0], 4, -5, () => `α = ${number(alpha)}`);
     put("beta", at && (region === "b1" || region === "b2"), end, -8, end[1] >= rise ? 14 : -8, () => `slope β = ${number(beta)}`, "end");
     put("gamma", at && region === "b2", [Math.min(gamma ?? 0, reach), Math.min(rise, (gamma ?? 0) * (beta ?? 0))], -5, -7, () => `γ = ${number(gamma)}`, "end");
-    put("delta", region === "b3" && lines.b3, [at ? 1 / (2 * delta) : 0, 0], 5, -8, () => `1/(2δ), δ = ${number(delta)}`);
+const far = lines.b3 ? lines.b3[1] : [0, 0];
+    put("delta", region === "b3" && lines.b3, far, -10, far[1] >= rise ? 16 : -12, () => `δ = ${number(delta)}`, "end");
     put("zeta", region === "u" && lines.u, [1, Math.min(rise, zeta ?? 0)], 9, 12, () => `ζ = ${number(zeta)}`);
     this.region.attr("fill", `var(--gp-${region})`).attr("d", at ? this.area(region, at, frame) : "");
   }
@@ -244,7 +248,7 @@ function readout(kit, parent) {
     for (const { key, button, constants: cell, bound: figure } of rows) {
       button.setAttribute("aria-pressed", state.region === key);
       cell.textContent = text[key];
-      const best = bounds[key] <= least * (1 + 1e-9) && least < Infinity;
+      const best = bounds[key] <= least * 1.001 && least < Infinity;
       figure.textContent = key === "u" ? "" : (best ? "★ " : "") + number(bounds[key]);
       figure.title = best ? "the best bound at this λ" : "";
     }
@@ -260,7 +264,7 @@ function inWords(state, found, at) {
   const third = at.delta < Infinity ? ` or ${number(at.delta)} (B³) times (L/μ) log(1/ε) iterations.`
     : " times (L/μ) log(1/ε) iterations; it has left B³, where λβ must stay below 2.";
   const ideal = scaledDelta(found.name, constants, best);
-  const advice = Math.abs(state.lambda - best) < 0.006 ? " No other λ gives B³ a smaller δ."
+  const advice = Math.abs(state.lambda - best) < 0.006 ? ` Here B³ is at its best, near λ = ${number(best)}.`
     : ` Scaling moves B³ alone: its best is λ = ${number(best)}, with δ = ${number(ideal)}.`;
   return `${start}${third}${advice} ${shaded}`;
 }
