@@ -15,7 +15,7 @@ PYTEST = (sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadscope"
 STEPS = {
     "style": (sys.executable, "-m", "ruff", "check", "."),
     "book": (str(Path(sys.executable).with_name("jupyter-book")), "build", "-W", "-n", "--keep-going", "."),
-    "library": (*PYTEST, "--doctest-modules", "tests/library", "lib"),
+    "library": (*PYTEST, "--dist", "worksteal", "--doctest-modules", "tests/library", "lib"),
     "notebooks": (*PYTEST, "--nbval-lax", "tests/notebooks", "chapters"),
     "book as built": (*PYTEST, "tests/book", "tests/browser"),
 }

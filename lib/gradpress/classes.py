@@ -18,16 +18,23 @@ from . import formulas
 from .formulas import exact
 
 
+def _positive(value, name: str = "scale") -> sp.Expr:
+    """The exact number, or the symbol; refused unless it can be positive and finite."""
+    if isinstance(value, float) and not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be positive and finite, got {value}")
+    value = exact(value)
+    if value.is_number and not bool(0 < value < sp.oo):
+        raise ValueError(f"{name} must be positive and finite, got {value}")
+    return value
+
+
 @dataclass(frozen=True)
 class _Class:
     """Constants made exact on the way in; refused where no operator could have them."""
 
     def __post_init__(self):
         for field in fields(self):
-            value = exact(getattr(self, field.name))
-            if value.is_number and not bool(value > 0):
-                raise ValueError(f"{field.name} must be positive, got {value}")
-            object.__setattr__(self, field.name, value)
+            object.__setattr__(self, field.name, _positive(getattr(self, field.name), field.name))
 
     def _require(self, condition, sentence: str):
         if condition == sp.false:
@@ -80,17 +87,17 @@ class Unbiased(_Class):
 
     def to_b1(self, scale=1) -> Converted:
         """λC ∈ B¹(λ², λζ) for every λ > 0 (Theorem 7(i))."""
-        scale = exact(scale)
+        scale = _positive(scale)
         return Converted(B1(scale**2, scale * self.zeta), scale)
 
     def to_b2(self, scale=1) -> Converted:
         """λC ∈ B²(λ, λζ) for every λ > 0 (Theorem 7(ii))."""
-        scale = exact(scale)
+        scale = _positive(scale)
         return Converted(B2(scale, scale * self.zeta), scale)
 
     def to_b3(self, scale=None) -> Converted:
         """λC ∈ B³(1/(λ(2 − ζλ))) for ζλ < 2 (Theorem 7(iii)); by default λ = 1/ζ, where δ = ζ is smallest."""
-        scale = 1 / self.zeta if scale is None else exact(scale)
+        scale = 1 / self.zeta if scale is None else _positive(scale)
         self._require(scale * self.zeta < 2, f"a scale of {scale} is too large: zeta times scale must stay below 2")
         return Converted(B3(formulas.unbiased_to_b3_delta(lam=scale, zeta=self.zeta)), scale)
 
@@ -118,7 +125,7 @@ class B1(_Class):
 
     def scaled(self, scale) -> "B1":
         """λC ∈ B¹(λ²α, λβ) (Theorem 6, 1(i))."""
-        return B1(exact(scale) ** 2 * self.alpha, exact(scale) * self.beta)
+        return B1(_positive(scale) ** 2 * self.alpha, _positive(scale) * self.beta)
 
     def to_b2(self) -> Converted:
         """C ∈ B²(α/β, β) (Theorem 6, 1(ii))."""
@@ -157,7 +164,7 @@ class B2(_Class):
 
     def scaled(self, scale) -> "B2":
         """λC ∈ B²(λγ, λβ) (Theorem 6, 2(i))."""
-        return B2(exact(scale) * self.gamma, exact(scale) * self.beta)
+        return B2(_positive(scale) * self.gamma, _positive(scale) * self.beta)
 
     def to_b1(self) -> Converted:
         """C ∈ B¹(γ², β) (Theorem 6, 2(ii))."""
@@ -168,7 +175,7 @@ class B2(_Class):
 
         The statement for a general λ is this book's (chapter `classes`, thm-b2-to-b3); with γ = 1 it is Theorem 7(iii).
         """
-        scale = 1 / self.beta if scale is None else exact(scale)
+        scale = 1 / self.beta if scale is None else _positive(scale)
         self._require(scale * self.beta < 2, f"a scale of {scale} is too large: beta times scale must stay below 2")
         delta = formulas.b2_to_b3_delta(beta=self.beta, gamma=self.gamma, lam=scale)
         return Converted(B3(delta), scale)
@@ -226,8 +233,15 @@ def moments(compressor, x) -> tuple[torch.Tensor, torch.Tensor]:
     """
     x = torch.as_tensor(x)
     mean, second = compressor.moments(x)
-    energy = x.square().sum(-1)
+    energy = _energy(x)
     return (mean * x).sum(-1) / energy, second.sum(-1) / energy
+
+
+def _energy(x: torch.Tensor) -> torch.Tensor:
+    energy = x.square().sum(-1)
+    if not bool((energy > 0).all()):
+        raise ValueError("x must not hold a zero vector: the moments divide by its energy")
+    return energy
 
 
 class Interval(NamedTuple):
@@ -254,7 +268,10 @@ def estimate(compressor, x, draws: int = 1000, generator=None, confidence: float
     """The empirical constants of an operator at each vector of x, each with a normal confidence interval.
 
     At one vector, α ≤ m₂, β ≥ m₂/m₁, γ ≤ m₁, δ ≥ 1/(2m₁ − m₂) and ζ ≥ m₂: the estimates are these extremes, so a
-    declared constant that lies on the wrong side of an interval is refuted by that vector.
+    declared constant that lies on the wrong side of an interval is refuted by that vector, as far as the interval can
+    be trusted. β is ∞ where m₁ ≤ 0, and δ where 2m₁ ≤ m₂. The intervals are those of the central limit theorem: events
+    rarer than about 1/draws are not seen, with few draws they are too narrow, and an interval of width 0 around a
+    random operator proves nothing.
 
     Parameters
     ----------
@@ -278,18 +295,23 @@ def estimate(compressor, x, draws: int = 1000, generator=None, confidence: float
         raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}")
     x = torch.as_tensor(x)
     samples = compressor(x.expand(draws, *x.shape), generator)
-    energy = x.square().sum(-1)
-    if not bool((energy > 0).all()):
-        raise ValueError("x must not hold a zero vector: the moments divide by its energy")
+    energy = _energy(x)
     first, second = (samples * x).sum(-1) / energy, samples.square().sum(-1) / energy
-    width = torch.special.ndtri(torch.tensor(0.5 + confidence / 2, dtype=x.dtype)) / draws**0.5
+    quantile = torch.special.ndtri(torch.tensor(0.5 + confidence / 2, dtype=torch.float64))
+    width = float(quantile) / draws**0.5
 
     def around(value, spread) -> Interval:
         return Interval(value, value - width * spread, value + width * spread)
 
     m1, m2 = around(first.mean(0), first.std(0)), around(second.mean(0), second.std(0))
-    ratio = m2.value / m1.value
-    beta = around(ratio, (second - ratio * first).std(0) / m1.value.abs())  # delta method for a quotient of means
+    quotient = m2.value / m1.value
+    beta = around(quotient, (second - quotient * first).std(0) / m1.value.abs())  # delta method for a quotient of means
+    seen, sure = m1.value > 0, m1.low > 0  # where m₁ may be negative, no β can be excluded from above
+    beta = Interval(
+        torch.where(seen, beta.value, torch.inf),
+        torch.where(seen, beta.low, 0.0),
+        torch.where(sure, beta.high, torch.inf),
+    )
     kept = around((2 * first - second).mean(0), (2 * first - second).std(0))
     delta = Interval(*(torch.where(part > 0, 1 / part, torch.inf) for part in (kept.value, kept.high, kept.low)))
     return Estimate(m1, m2, alpha=m2, beta=beta, gamma=m1, delta=delta, zeta=m2)

@@ -579,7 +579,7 @@ def test_the_opening_vector_is_the_explorers():
     from gradpress.explorers import DEFAULTS
 
     cells = json.loads((CHAPTER / "lab.ipynb").read_text(encoding="utf-8"))["cells"]
-    (line,) = [line for cell in cells for line in cell["source"] if line.startswith("opening = ")]
+    (line,) = [line for cell in cells for line in cell["source"] if line.startswith("opening = [")]
     assert json.loads(re.search(r"\[.*\]", line)[0]) == DEFAULTS["compressors"]["x"]
 
 

@@ -312,6 +312,7 @@ class Kit {
 
   // Makes a group a slider for mouse, touch and keyboard. `at(event)` reads a value from a pointer.
   handle(group, { label, value, text, at, low, high, step, change, orientation, keys }) {
+    group.node().ownerSVGElement.setAttribute("role", "group"); // a picture with controls inside is no plain image
     group.attr("tabindex", 0).attr("role", "slider").attr("class", "gp-handle").attr("aria-label", label)
       .attr("aria-orientation", orientation ?? "vertical").attr("aria-valuemin", low).attr("aria-valuemax", high);
     group.call(d3.drag().container(group.node().ownerSVGElement).on("start drag", (event) => {
