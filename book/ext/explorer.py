@@ -15,6 +15,7 @@ from html import escape
 from pathlib import Path
 
 from docutils import nodes
+from myst_nb.core.render import WIDGET_STATE_MIMETYPE
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
@@ -88,6 +89,19 @@ def run_widgets_here(app, config):
     config.nb_ipywidgets_js = {f"../{FOLDER}/shim.js": {"defer": "defer"}}
 
 
+def share_modules(app, pagename, templatename, context, doctree):
+    """A widget that a notebook leaves in its page carries its whole module; the page shares the explorer's script."""
+    for script in list(context.get("script_files", [])):
+        if getattr(script, "attributes", {}).get("type") != WIDGET_STATE_MIMETYPE:
+            continue
+        page = json.loads(script.attributes["body"])
+        widgets = [model["state"] for model in page["state"].values() if "_esm" in model["state"]]
+        for values in widgets:
+            values["_esm"] = ""
+            app.add_js_file(f"../{FOLDER}/{values['name']}.js", defer="defer")
+        script.attributes["body"] = json.dumps(page).replace("</", "<\\/")
+
+
 def write_scripts(app, exception):
     """One script for each explorer, holding its module as text, and the shim."""
     if exception or app.builder.format != "html":
@@ -106,5 +120,6 @@ def setup(app):
     app.add_node(explorer, html=(visit_html, None), latex=(visit_text, None), text=(visit_text, None))
     app.add_directive("explorer", ExplorerDirective)
     app.connect("config-inited", run_widgets_here)
+    app.connect("html-page-context", share_modules, priority=900)
     app.connect("build-finished", write_scripts)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

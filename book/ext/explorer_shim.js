@@ -40,9 +40,10 @@
       const el = document.createElement("div");
       el.className = "gradpress-place";
       view.after(el);
-      if (values._esm) {
+      const text = globalThis.gradpressExplorers?.[values.name];
+      if (text) {
         el.dataset.explorer = values.name;
-        show(el, values._esm, values.name, values.state);
+        show(el, text, values.name, values.state);
       } else el.textContent = "This control answers in a running notebook only: open it in Jupyter or Colab.";
     }
   }

@@ -42,7 +42,8 @@ def level_table(levels: Levels, dtype: torch.dtype) -> Tensor:
     """
     period = levels if isinstance(levels, tuple) else (1.0, float(levels))
     factor, limits = period[-1] / period[0], torch.finfo(dtype)
-    low, high = floor(log(limits.tiny / period[0], factor)) - 1, ceil(log(limits.max / period[0], factor)) + 1
+    low = floor((log(limits.tiny) - log(period[0])) / log(factor)) - 1
+    high = ceil((log(limits.max) - log(period[0])) / log(factor)) + 1
     powers = torch.tensor(factor, dtype=torch.float64) ** torch.arange(low, high + 1, dtype=torch.float64)
     table = (powers[:, None] * torch.tensor(period[:-1], dtype=torch.float64)).flatten()
     table = table[(table >= limits.tiny) & (table <= limits.max)].to(dtype)
