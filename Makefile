@@ -25,8 +25,8 @@ clean:
 	rm -rf _build build .pytest_cache .ruff_cache .hypothesis lib/*.egg-info
 	find lib book tests -name __pycache__ -prune -exec rm -rf {} +
 
-# One environment for every job. It is made anew only when the pins or the package's metadata change.
-$(READY): requirements.txt pyproject.toml
+# One environment for every job. It is made anew only when the pins, the package's metadata or its version change.
+$(READY): requirements.txt pyproject.toml lib/gradpress/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("The book needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@echo "Making the environment in .venv (a minute or two)"
 	@$(PYTHON) -m venv .venv

@@ -58,6 +58,12 @@ class ExplorerDirective(SphinxDirective):
         return [node]
 
 
+def script_tags(here, *names):
+    """What loads the scripts of the explorers `names`, and the shim, into the page at the address `here`."""
+    scripts = [*(f"{name}.js" for name in names), "shim.js"]
+    return "".join(f'<script defer src="{relative_uri(here, f"{FOLDER}/{script}")}"></script>' for script in scripts)
+
+
 def visit_html(self, node):
     """A container that the shim fills, and the two scripts; a browser runs a script once however often it is named."""
     here = self.builder.get_target_uri(self.builder.current_docname)
@@ -69,8 +75,7 @@ def visit_html(self, node):
         "</noscript>"
         "</div>"
     )
-    for script in (f"{name}.js", "shim.js"):
-        self.body.append(f'<script defer src="{relative_uri(here, f"{FOLDER}/{script}")}"></script>')
+    self.body.append(script_tags(here, name))
     raise nodes.SkipNode
 
 
@@ -85,21 +90,22 @@ def visit_text(self, node):
 
 
 def run_widgets_here(app, config):
-    """Widgets in notebook pages are run by the shim, and nothing is fetched from another host."""
-    config.nb_ipywidgets_js = {f"../{FOLDER}/shim.js": {"defer": "defer"}}
+    """Widgets in notebook pages are run by the shim (`share_modules`), and nothing is fetched from another host."""
+    config.nb_ipywidgets_js = {}
 
 
 def share_modules(app, pagename, templatename, context, doctree):
     """A widget that a notebook leaves in its page carries its whole module; the page shares the explorer's script."""
-    for script in list(context.get("script_files", [])):
+    for script in context.get("script_files", []):
         if getattr(script, "attributes", {}).get("type") != WIDGET_STATE_MIMETYPE:
             continue
         page = json.loads(script.attributes["body"])
         widgets = [model["state"] for model in page["state"].values() if "_esm" in model["state"]]
         for values in widgets:
             values["_esm"] = ""
-            app.add_js_file(f"../{FOLDER}/{values['name']}.js", defer="defer")
         script.attributes["body"] = json.dumps(page).replace("</", "<\\/")
+        names = {values["name"] for values in widgets}
+        context["body"] += script_tags(app.builder.get_target_uri(pagename), *sorted(names))
 
 
 def write_scripts(app, exception):

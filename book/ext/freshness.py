@@ -14,7 +14,8 @@ from pathlib import Path
 
 RUNS = ("lib/**/*", "requirements.txt")
 MADE = re.compile(r"__pycache__|\.egg-info")
-PAGES = (*RUNS, "book/**/*", "_config.yml", "_toc.yml", "references.bib", "tests/**/*.py", "_build/measured/*.json")
+PAGES = (*RUNS, "book/**/*", "_config.yml", "_toc.yml", "references.bib", "tests/**/*.py")
+PAGES += ("results/**/*", "_build/measured/*.json")
 
 
 def fingerprint(root, patterns):

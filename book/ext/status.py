@@ -1,7 +1,8 @@
 """``{status}``: how the book at hand was built: versions, device, run times, statements and tests, measurements.
 
 Measurements are made in a browser after a build and kept beside it, in ``_build/measured/*.json``; each file holds one
-table: ``title``, ``made`` (when), ``machine`` (where), ``columns`` and ``rows``. The page shows the tables it finds.
+table: ``title``, ``made`` (when), ``machine`` (where), ``columns`` and ``rows``. A recorded run in ``results/browser``
+stands in where none was made here.
 """
 
 import json
@@ -50,10 +51,11 @@ class FillStatus(SphinxPostTransform):
         return pairs(counts(Path(self.app.srcdir), self.app.book_marks))
 
     def measurements(self):
-        files = sorted(Path(self.app.outdir).parent.glob("measured/*.json"))
-        if not files:
-            return text("No browser has measured this build yet: the browser tests do, and the next build shows it.")
-        return [part for file in files for part in measurement(json.loads(file.read_text("utf-8")))]
+        """What the browser tests measured here; where they have not run since the book was built, the recorded run."""
+        recorded = {file.name: file for file in Path(self.app.srcdir).glob("results/browser/*.json")}
+        here = {file.name: file for file in Path(self.app.outdir).parent.glob("measured/*.json")}
+        files = sorted((recorded | here).items())
+        return [part for _, file in files for part in measurement(json.loads(file.read_text("utf-8")))]
 
     def notebooks(self):
         """One row a page that was executed, and the sum."""

@@ -210,6 +210,19 @@ class B3(_Class):
         """C ∈ B²(1/(2δ), 2) (Theorem 6, 3(ii))."""
         return Converted(B2(formulas.b3_to_b2_gamma(delta=self.delta), 2), sp.Integer(1))
 
+    def to_b2_sharp(self) -> Converted:
+        """C ∈ B²(m₋, m₊) with m± = 1 ± √(1 − 1/δ): the best constants that δ alone allows.
+
+        This book's (chapter `classes`, prop-b3-sharp); `to_b2` is what the source states.
+
+        Examples
+        --------
+        >>> B3(formulas.exact(9) / 8).to_b2_sharp().member
+        B2(gamma=2/3, beta=4/3)
+        """
+        low, high = formulas.b3_low_corner(delta=self.delta), formulas.b3_high_corner(delta=self.delta)
+        return Converted(B2(low, high), sp.Integer(1))
+
     def to_b1(self) -> Converted:
         """C ∈ B¹(1/(4δ²), 2) (Theorem 6, 3(ii))."""
         return self.to_b2().member.to_b1()

@@ -145,6 +145,8 @@ b1_to_b3_delta = _formula("b1_to_b3_delta", beta**2 / alpha, f"{_PAPER}, Theorem
 b2_to_b1_alpha = _formula("b2_to_b1_alpha", gamma**2, f"{_PAPER}, Theorem 6, 2(ii)")
 b2_to_b3_delta = _formula("b2_to_b3_delta", 1 / (lam * gamma * (2 - lam * beta)), _OWN)
 b3_to_b2_gamma = _formula("b3_to_b2_gamma", 1 / (2 * delta), f"{_PAPER}, Theorem 6, 3(ii)")
+b3_low_corner = _formula("b3_low_corner", 1 - sp.sqrt(1 - 1 / delta), _OWN)
+b3_high_corner = _formula("b3_high_corner", 1 + sp.sqrt(1 - 1 / delta), _OWN)
 unbiased_to_b3_delta = _formula("unbiased_to_b3_delta", 1 / (lam * (2 - zeta * lam)), f"{_PAPER}, Theorem 7(iii)")
 induced_zeta = _formula("induced_zeta", 1 + (zeta - 1) * (1 - 1 / delta), "Horváth and Richtárik 2021, Theorem 3")
 
