@@ -247,6 +247,8 @@ def test_module_runs_without_the_book(browser, name):
     root = page.locator("#place")
     page.wait_for_function("document.getElementById('place').gradpress.firstAnswer !== null")
     assert root.locator("svg[role][aria-label]").count() >= 2
+    controls = root.locator("button, input, select, [role=slider]")
+    assert controls.count() == root.locator("[data-lm-suppress-shortcuts=true]").count(), "JupyterLab takes arrow keys"
     before = shown(root)
     key, value = {"compressors": ("c1", "sign"), "classes": ("c", "top-k"), "adversary": ("claim", "lem-top-k")}[name]
     page.evaluate("([key, value]) => window.model.set('state', {[key]: value})", [key, value])

@@ -1,8 +1,11 @@
 // What every explorer shares: state, controls, the page's fragment, the line of words, redraws and their timing.
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+const CONTROLS = new Set(["button", "input", "select"]);
+
 const element = (tag, className, parent, text) => {
   const node = document.createElement(tag);
+  if (CONTROLS.has(tag)) node.dataset.lmSuppressShortcuts = "true"; // else JupyterLab keeps the arrow keys for itself
   if (className) node.className = className;
   if (text !== undefined) node.textContent = text;
   if (parent) parent.append(node);
@@ -314,6 +317,7 @@ class Kit {
   handle(group, { label, value, text, at, low, high, step, change, orientation, keys }) {
     group.node().ownerSVGElement.setAttribute("role", "group"); // a picture with controls inside is no plain image
     group.attr("tabindex", 0).attr("role", "slider").attr("class", "gp-handle").attr("aria-label", label)
+      .attr("data-lm-suppress-shortcuts", "true")
       .attr("aria-orientation", orientation ?? "vertical").attr("aria-valuemin", low).attr("aria-valuemax", high);
     group.call(d3.drag().container(group.node().ownerSVGElement).on("start drag", (event) => {
       group.node().focus({ preventScroll: true });
