@@ -23,7 +23,7 @@ from gradpress import explorers
 
 # Not below _static: whatever lies there is linked from every page.
 FOLDER = "explorers"
-SHIM = Path(__file__).with_name("explorer_shim.js")
+SCRIPTS = {f"{name}.js": Path(__file__).with_name(f"explorer_{name}.js") for name in ("first", "shim")}
 # Room that is kept until the picture is there, so that the text below does not jump.
 HEIGHT = {"compressors": "50rem", "classes": "39rem", "adversary": "42rem"}
 
@@ -60,12 +60,12 @@ class ExplorerDirective(SphinxDirective):
 
 def script_tags(here, *names):
     """What loads the scripts of the explorers `names`, and the shim, into the page at the address `here`."""
-    scripts = [*(f"{name}.js" for name in names), "shim.js"]
-    return "".join(f'<script defer src="{relative_uri(here, f"{FOLDER}/{script}")}"></script>' for script in scripts)
+    first, *scripts = (relative_uri(here, f"{FOLDER}/{name}.js") for name in ("first", *names, "shim"))
+    return f'<script src="{first}"></script>' + "".join(f'<script defer src="{script}"></script>' for script in scripts)
 
 
 def visit_html(self, node):
-    """A container that the shim fills, and the two scripts; a browser runs a script once however often it is named."""
+    """A container that the shim fills, and the scripts, each of which does its work once however often it is named."""
     here = self.builder.get_target_uri(self.builder.current_docname)
     name, title = node["name"], escape(node["title"])
     self.body.append(
@@ -109,7 +109,7 @@ def share_modules(app, pagename, templatename, context, doctree):
 
 
 def write_scripts(app, exception):
-    """One script for each explorer, holding its module as text, and the shim."""
+    """One script for each explorer, holding its module as text; what runs before MathJax; and the shim."""
     if exception or app.builder.format != "html":
         return
     folder = Path(app.outdir) / FOLDER
@@ -118,7 +118,8 @@ def write_scripts(app, exception):
         text = json.dumps(explorers.esm(name), ensure_ascii=False)
         script = f'(globalThis.gradpressExplorers ??= {{}})["{name}"] = {text};\n'
         (folder / f"{name}.js").write_text(script, encoding="utf-8")
-    (folder / "shim.js").write_text(SHIM.read_text(encoding="utf-8"), encoding="utf-8")
+    for name, source in SCRIPTS.items():
+        (folder / name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def setup(app):

@@ -35,6 +35,7 @@
   function widgets() {
     const holder = document.querySelector('script[type="application/vnd.jupyter.widget-state+json"]');
     const models = holder ? JSON.parse(holder.textContent).state : {};
+    const shown = [];
     for (const view of document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]')) {
       const values = models[JSON.parse(view.textContent).model_id]?.state ?? {};
       const el = document.createElement("div");
@@ -43,17 +44,20 @@
       const text = globalThis.gradpressExplorers?.[values.name];
       if (text) {
         el.dataset.explorer = values.name;
-        show(el, text, values.name, values.state);
+        shown.push(show(el, text, values.name, values.state));
       } else el.textContent = "This control answers in a running notebook only: open it in Jupyter or Colab.";
     }
+    return shown;
   }
 
   function start() {
-    for (const el of document.querySelectorAll(".gradpress-place[data-explorer]")) {
+    const places = [...document.querySelectorAll(".gradpress-place[data-explorer]")];
+    const shown = places.map((el) => {
       const name = el.dataset.explorer;
-      show(el, globalThis.gradpressExplorers[name], name, JSON.parse(el.dataset.state));
-    }
-    widgets();
+      return show(el, globalThis.gradpressExplorers[name], name, JSON.parse(el.dataset.state));
+    });
+    // An explorer draws in the next frame; the formulas are set after it (explorer_first.js).
+    Promise.allSettled([...shown, ...widgets()]).then(() => requestAnimationFrame(() => setTimeout(gradpressDrawn)));
   }
   // Deferred scripts run one by one before this event: only then has every explorer of the page brought its text.
   if (document.readyState === "complete") start();
