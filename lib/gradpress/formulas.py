@@ -125,7 +125,7 @@ exponential_u0 = _formula("exponential_u0", b ** (1 - s), f"{_PAPER}, (14)")
 standard_u0 = _formula("standard_u0", 1 / s, "Alistarh et al. 2017")
 dithering_tau = _formula("dithering_tau", d ** (1 / sp.Min(p, 2)) * u0, f"{_PAPER}, Lemma 15")
 dithering_zeta_stated = _formula("dithering_zeta_stated", z + tau * sp.Min(1, tau), f"{_PAPER}, Lemma 15")
-standard_zeta_stated = _formula("standard_zeta_stated", 1 + sp.Min(tau**2, tau), "Alistarh et al. 2017, Lemma 3.1")
+standard_zeta_stated = _formula("standard_zeta_stated", 1 + sp.Min(tau**2, tau), "Alistarh et al. 2017")
 dithering_zeta = _formula("dithering_zeta", sp.Piecewise((z + tau**2 / (4 * z), tau <= 2 * z), (tau, True)), _OWN)
 dithering_zeta_max_bottom = _formula("dithering_zeta_max_bottom", (1 + sp.sqrt(1 + (d - 1) * u0**2)) / 2, _OWN)
 _fewer = 1 - (d - 1) / b
@@ -135,7 +135,7 @@ dithering_zeta_max_top = _formula(
 
 # Sign and low rank: r the rank, m the smaller side of the matrix.
 scaled_sign_alpha = _formula("scaled_sign_alpha", 1 / d**2, _OWN)
-scaled_sign_gamma = _formula("scaled_sign_gamma", 1 / d, "Karimireddy et al. 2019, Lemma 8")
+scaled_sign_gamma = _formula("scaled_sign_gamma", 1 / d, "Karimireddy et al. 2019")
 power_sgd_gamma = _formula("power_sgd_gamma", r / m, _OWN)
 power_sgd_delta = _formula("power_sgd_delta", m / r, _OWN)
 
@@ -148,7 +148,7 @@ b3_to_b2_gamma = _formula("b3_to_b2_gamma", 1 / (2 * delta), f"{_PAPER}, Theorem
 b3_low_corner = _formula("b3_low_corner", 1 - sp.sqrt(1 - 1 / delta), _OWN)
 b3_high_corner = _formula("b3_high_corner", 1 + sp.sqrt(1 - 1 / delta), _OWN)
 unbiased_to_b3_delta = _formula("unbiased_to_b3_delta", 1 / (lam * (2 - zeta * lam)), f"{_PAPER}, Theorem 7(iii)")
-induced_zeta = _formula("induced_zeta", 1 + (zeta - 1) * (1 - 1 / delta), "Horváth and Richtárik 2021, Theorem 3")
+induced_zeta = _formula("induced_zeta", 1 + (zeta - 1) * (1 - 1 / delta), "Horváth and Richtárik 2021")
 
 # Table 1: iterations of compressed gradient descent, in units of (L / mu) log(1 / epsilon).
 b1_iterations = _formula("b1_iterations", beta**2 / alpha, f"{_PAPER}, Table 1")
