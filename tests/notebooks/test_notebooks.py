@@ -42,3 +42,8 @@ def test_only_printed_text_is_stored(code):
     """Pictures are made anew by the build; a warning or an error does not belong in a lab."""
     kinds = {(output.output_type, output.get("name")) for cell in code for output in cell.outputs}
     assert kinds <= {("stream", "stdout")}, "run `make labs`"
+
+
+def test_no_folder_of_a_machine_is_stored(code):
+    printed = "".join(output.text for cell in code for output in cell.outputs)
+    assert str(Path.home()) not in printed, "run `make labs` with the mushrooms in the cache"
