@@ -53,7 +53,7 @@ def main():
     print(f"{'':34}{'pack':>8}{'unpack':>8}{'':20}{'bits/entropy':>15}")
     for k in (D // 1000, D // 100, D // 10, D // 2):
         found = x.abs().topk(k).indices.sort().values
-        topk = lambda k=k: x.abs().topk(k)  # noqa: E731
+        topk = lambda k=k: x.abs().topk(k)  # noqa: E731 (one of several timed calls)
         report(f"Subset, k/d = {k / D:g}", Subset(D, k), found, "topk", topk, log2_binomial(D, k))
     drawn = (torch.rand(D, generator=generator) < 0.01).nonzero().squeeze(1)
     entropy = -D * (0.01 * math.log2(0.01) + 0.99 * math.log2(0.99))

@@ -31,7 +31,7 @@ def weight(argument):
 
 class Erratum(SphinxDirective):
     has_content = True
-    option_spec = {  # noqa: RUF012
+    option_spec = {  # noqa: RUF012 (docutils reads it from the class)
         "label": directives.unchanged_required,
         "source": directives.unchanged_required,
         "place": directives.unchanged_required,

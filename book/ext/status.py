@@ -73,6 +73,7 @@ class FillStatus(SphinxPostTransform):
         rows.append([text("Total"), text(""), text(seconds(total)), text("")])
         return table(("Page", "File", "Run time", "Result"), rows, ["status"])
 
+    # A table that never changes; its entries are the methods above.
     PARTS = {"versions": versions, "notebooks": notebooks, "counts": counts, "measurements": measurements}  # noqa: RUF012
 
 
