@@ -313,7 +313,7 @@ def test_the_shipped_data_is_that_of_scikit_learn():
 
 def test_the_shipped_data_needs_no_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)  # any import of it now fails
-    assert runpy.run_path(datasets.__file__)["breast_cancer"]()[0].shape == (569, 30)
+    assert runpy.run_module("gradpress.datasets")["breast_cancer"]()[0].shape == (569, 30)
 
 
 # The gradients
