@@ -102,9 +102,9 @@ def test_every_wrong_answer_is_told_why(unset, path):
 
 
 @pytest.mark.parametrize("path", QUIZZES)
-def test_questions_have_names_for_a_screen_reader(unset, path):
+def test_questions_have_names_for_a_screen_reader(visit, path):
     """Each question is a group that is called by its legend, each choice a button that is called by its text."""
-    page = unset(path).page
+    page = visit(path).page
     questions = page.locator(".quiz-question")
     assert questions.count() > 0
     for question in questions.all():
