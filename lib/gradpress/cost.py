@@ -182,8 +182,8 @@ def break_even_load(dense: Cost, rounds: int, link: Link, compute: float = 0.0, 
     >>> break_even_load(Cost(14, 14.0), 7, Link(bandwidth=1.0), factor=2.0)
     7.0
     """
-    fixed = compute + rounds * link.latency
-    return ((compute + dense.time(link)) / factor - fixed) * link.bandwidth
+    times = {"T_0": compute + dense.time(link), "fixed_1": compute + rounds * link.latency}
+    return _value(formulas.break_even_load, F=factor, v=link.bandwidth, **times)
 
 
 def break_even_bandwidth(dense: Cost, sent: Cost, latency: float, compute: float = 0.0, factor: float = 1.0) -> float:
@@ -199,10 +199,11 @@ def break_even_bandwidth(dense: Cost, sent: Cost, latency: float, compute: float
     >>> break_even_bandwidth(Cost(2, 30.0), Cost(2, 5.0), latency=0.0, compute=1.0, factor=2.0)
     20.0
     """
-    saved = dense.load - factor * sent.load
-    lost = factor * (compute + sent.rounds * latency) - (compute + dense.rounds * latency)
-    if saved > 0:
-        return inf if lost <= 0 else saved / lost
+    fixed = compute + dense.rounds * latency, compute + sent.rounds * latency
+    lost = factor * fixed[1] - fixed[0]
+    if dense.load > factor * sent.load:
+        values = {"F": factor, "load": sent.load, "load_0": dense.load, "fixed_0": fixed[0], "fixed_1": fixed[1]}
+        return inf if lost <= 0 else _value(formulas.break_even_bandwidth, **values)
     if lost < 0:
         raise ValueError("the compressed load must be below the dense one, or the time saved elsewhere not positive")
     return 0.0
