@@ -483,7 +483,7 @@ def test_noise_floor_is_exact_on_one_curvature(agents, b, c, share):
 @pytest.mark.refutes("thm-dsgd")
 @pytest.mark.parametrize("b", [0.0, 4.0])
 def test_noise_floor_is_an_upper_bound_elsewhere(b):
-    """Two curvatures, and the valley from its shoulder, where PL is tight; the mean gap may exceed it by chance only."""
+    """Two curvatures, and the valley from its shoulder, where PL is tight; the mean gap may exceed it by chance."""
     two, one = copies([1.0, 10.0], 4), SineValley()
     for f, agents, start in ((two, 4, torch.tensor([1.0, 1.0])), (one, 1, torch.tensor([2.4]))):
         eta = 0.5 / f.smoothness / (1 + b)
@@ -843,7 +843,8 @@ def test_sparsifiers_keep_to_it():
     [
         lambda: Link(0.0), lambda: Link(1.0, -1.0), lambda: Link(1.0, math.inf), lambda: cost.all_reduce_cost(8, 0),
         lambda: cost.all_reduce_cost(8, 2.5), lambda: cost.all_reduce_cost(-1, 2),
-        lambda: cost.all_reduce_cost(8, True), lambda: cost.all_reduce_cost(8, 3, "halving"), lambda: cost.all_reduce_cost(8, 4, "star"),
+        lambda: cost.all_reduce_cost(8, True), lambda: cost.all_reduce_cost(8, 3, "halving"),
+        lambda: cost.all_reduce_cost(8, 4, "star"),
         lambda: cost.all_gather_cost(8, 3, "doubling"), lambda: cost.all_gather_cost(8, 4, "tree"),
         lambda: cost.gain(Cost(1, 1.0), Cost(1, 1.0), Link(1.0), factor=0), lambda: cost.union_size(4, 5, 2),
         lambda: cost.run_halving_all_reduce(torch.ones(4, 6)), lambda: cost.all_reduce_cost(math.nan, 2),
