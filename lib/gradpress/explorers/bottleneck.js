@@ -5,7 +5,7 @@ const MOST = 32;
 const PARTS = [["compute", "computing"], ["latency", "latency"], ["transmission", "bits on the wire"]];
 const DENSE = { ring: "ring", halving: "halving and doubling", tree: "tree", server: "server" };
 const SENT = { gather: "gathered", server: "server", ring: "added in the ring" };
-const KNOWN = [[0.4, "Top-1 %"], [1, "sign"], [9, "natural"], [16, "half"]];
+const KNOWN = [[0.4, "Top-1 %"], [1, "sign"], [9, "natural"], [16, "16-bit"]];
 
 const unit = (value, steps) => {
   const [size, name] = steps.find(([least]) => value >= least) ?? steps.at(-1);
@@ -14,6 +14,7 @@ const unit = (value, steps) => {
 const seconds = (t) => unit(t, [[86400, "days"], [3600, "h"], [1, "s"], [1e-3, "ms"], [1e-6, "µs"]]);
 const rate = (v) => unit(v, [[1e12, "Tbit/s"], [1e9, "Gbit/s"], [1e6, "Mbit/s"], [1e3, "kbit/s"]]);
 const count = (d) => unit(d, [[1e9, "billion"], [1e6, "million"], [1, ""]]).trim();
+const bitsOf = (bits) => `${number(bits)} ${bits === 1 ? "bit" : "bits"}`;
 const times = (gain) => (gain >= 1 ? `${number(gain)} times sooner` : `${number(1 / gain)} times later`);
 
 const agentsOf = (state) => 2 ** Math.round(Math.log2(state.N));
@@ -65,16 +66,21 @@ class Layers {
     this.kit = kit;
     const svg = (this.svg = kit.svg(parent, ""));
     const clip = `gp-clip-${kit.place ?? "w"}`;
-    this.frame = svg.append("defs").append("clipPath").attr("id", clip).append("rect");
+    const defs = svg.append("defs");
+    this.frame = defs.append("clipPath").attr("id", clip).append("rect");
+    const hatch = defs.append("pattern").attr("id", `${clip}-hatch`).attr("width", 8).attr("height", 8)
+      .attr("patternUnits", "userSpaceOnUse").attr("patternTransform", "rotate(45)");
+    hatch.append("line").attr("y2", 8).attr("stroke", "var(--gp-alarm)").attr("stroke-width", 4);
     const inside = svg.append("g").attr("clip-path", `url(#${clip})`);
     this.areas = PARTS.map(([key]) => inside.append("path").attr("fill", `var(--gp-${key})`).attr("opacity", 0.75));
     this.pays = inside.append("path").attr("fill", "var(--gp-b1)").attr("opacity", 0.2);
-    this.loses = inside.append("path").attr("fill", "var(--gp-alarm)").attr("opacity", 0.22);
+    this.blank = inside.append("path").attr("fill", "var(--gp-ground)").attr("opacity", 0.75);
+    this.loses = inside.append("path").attr("fill", `url(#${clip}-hatch)`).attr("opacity", 0.45);
     this.curve = inside.append("path").attr("fill", "none").attr("stroke", "var(--gp-ink)").attr("stroke-width", 2.5);
     this.axes = { x: svg.append("g").attr("class", "gp-axis"), y: svg.append("g").attr("class", "gp-axis") };
     this.line = svg.append("path").attr("stroke", "var(--gp-x)").attr("stroke-width", 3).attr("stroke-dasharray", "9 4");
     const text = (name) => svg.append("text").attr("class", name);
-    this.text = { dense: text("gp-halo"), pays: text("gp-halo"), x: text("gp-faint"), y: text("gp-faint") };
+    this.text = { dense: text("gp-halo"), pays: text("gp-halo"), loses: text("gp-halo"), x: text("gp-faint"), y: text("gp-faint") };
     this.text.x.text("bits per coordinate of the compressed message").attr("text-anchor", "end");
     this.text.y.text("seconds for the progress of one dense step");
     this.known = KNOWN.map(([, name]) => svg.append("text").attr("class", "gp-faint").attr("text-anchor", "middle").text(name));
@@ -89,12 +95,12 @@ class Layers {
     this.tellFlag = kit.handle(group, {
       label: "break-even bits per coordinate: moving it sets the iteration factor", orientation: "horizontal",
       value: () => this.parked, text: () => this.flagWords, low: Math.log10(LEAST), high: Math.log10(MOST), step: 0.05,
-      at: (event) => Math.log10(this.x.invert(event.x)),
+      at: (event) => this.log.invert(event.x),
       change: (value) => kit.set({ F: +(this.found.dense.all / this.found.at(10 ** value).all).toPrecision(3) }),
     });
     this.pole = group.append("line").attr("stroke", "var(--gp-b1)").attr("stroke-width", 2).attr("stroke-dasharray", "2 3");
     group.append("circle").attr("r", 15).attr("fill", "transparent");
-    group.append("path").attr("class", "gp-grip").attr("d", "M0,12V-11L15,-5L0,1").attr("fill", "var(--gp-b1)").attr("stroke", "var(--gp-b1)").attr("stroke-width", 2);
+    this.banner = group.append("path").attr("class", "gp-grip").attr("fill", "var(--gp-b1)").attr("stroke", "var(--gp-b1)").attr("stroke-width", 2);
     this.flagText = group.append("text").attr("class", "gp-halo");
   }
 
@@ -103,9 +109,9 @@ class Layers {
     const { kit } = this;
     this.tellDot = kit.handle(group, {
       label: "bits per coordinate of the compressed message", orientation: "horizontal",
-      value: () => Math.log10(kit.state.bits), text: () => `${number(kit.state.bits)} bits, ${times(this.found.gain)}`,
+      value: () => Math.log10(kit.state.bits), text: () => `${bitsOf(kit.state.bits)}, ${times(this.found.gain)}`,
       low: Math.log10(LEAST), high: Math.log10(MOST), step: 0.05,
-      at: (event) => Math.log10(this.x.invert(event.x)), change: (value) => kit.set({ bits: +(10 ** value).toPrecision(3) }),
+      at: (event) => this.log.invert(event.x), change: (value) => kit.set({ bits: +(10 ** value).toPrecision(3) }),
     });
     group.append("circle").attr("r", 15).attr("fill", "transparent");
     group.append("circle").attr("class", "gp-grip").attr("r", 7.5).attr("fill", "var(--gp-ink)").attr("stroke", "var(--gp-ground)").attr("stroke-width", 2);
@@ -118,7 +124,8 @@ class Layers {
     const pad = { left: 46, right: 14, top: 40, bottom: 36 };
     const { dense, at, even } = found;
     const ceiling = 1.75 * Math.max(dense.all, state.F * at(LEAST).all);
-    const x = (this.x = d3.scaleLog([LEAST, MOST], [pad.left, width - pad.right]).clamp(true));
+    this.log = d3.scaleLinear([Math.log10(LEAST), Math.log10(MOST)], [pad.left, width - pad.right]).clamp(true);
+    const x = (this.x = (bits) => this.log(Math.log10(bits)));
     const y = d3.scaleLinear([0, ceiling], [height - pad.bottom, pad.top]);
     const floor = height - pad.bottom;
     this.svg.attr("viewBox", `0 0 ${width} ${height}`).attr("aria-label",
@@ -139,9 +146,11 @@ class Layers {
       return `${polyline([...border, [border.at(-1)[0], level], [border[0][0], level]])}Z`;
     };
     this.pays.attr("d", between(1));
-    this.loses.attr("d", between(-1));
+    const lost = between(-1);
+    this.blank.attr("d", lost);
+    this.loses.attr("d", lost);
     this.line.attr("d", `M${pad.left},${level}H${width - pad.right}`);
-    this.axes.x.attr("transform", `translate(0,${floor})`).call(d3.axisBottom(x).tickValues([0.01, 0.1, 1, 4, 32]).tickFormat((v) => `${v}`).tickSize(4));
+    this.axes.x.attr("transform", `translate(0,${floor})`).call(d3.axisBottom(this.log).tickValues([0.01, 0.1, 1, 4, 32].map(Math.log10)).tickFormat((v) => number(10 ** v)).tickSize(4));
     this.axes.y.attr("transform", `translate(${pad.left},0)`).call(d3.axisLeft(y).ticks(5).tickSize(4).tickFormat((v) => number(v)));
     this.text.x.attr("x", width - pad.right).attr("y", height - 3);
     this.text.y.attr("x", 2).attr("y", 12);
@@ -149,25 +158,32 @@ class Layers {
     this.known.forEach((text, i) => text.attr("x", x(KNOWN[i][0])).attr("y", pad.top - 7).attr("visibility", roomy || i % 2 ? "visible" : "hidden"));
     this.ticks.attr("d", KNOWN.filter((_, i) => roomy || i % 2).map(([bits]) => `M${x(bits)},${pad.top - 4}v6`).join(""));
     this.text.dense.attr("x", pad.left + 6).attr("y", level - 7).text(`dense, ${DENSE[state.dense]}: ${seconds(dense.all)}`);
-    this.drawFlag(even, level, floor, pad, width);
+    const span = (from, to) => x(to) - x(from);
+    const room = even > 0 && level + 24 < y(state.F * at(LEAST).all) && span(LEAST, Math.min(even, MOST)) > 150;
+    this.text.pays.attr("x", pad.left + 6).attr("y", level + 18).text(room ? "compression pays" : "");
+    const lostRoom = even < MOST && span(Math.max(even, LEAST), MOST) > 130;
+    this.text.loses.attr("x", width - pad.right - 6).attr("y", level - 7).attr("text-anchor", "end").text(lostRoom ? "it does not" : "");
+    this.drawFlag(even, floor, pad, width);
     this.drawDot(state, found, y, height, width);
   }
 
-  drawFlag(even, level, floor, pad, width) {
+  drawFlag(even, floor, pad, width) {
     this.parked = Math.log10(clamp(even, LEAST, MOST));
     this.flagWords = even === 0 ? "compression never pays here" : even === Infinity ? "it pays up to 32 bits"
-      : `break-even at ${number(even)} bits`;
+      : `break-even at ${bitsOf(even)}`;
     const place = this.x(clamp(even, LEAST, MOST));
-    const right = place > width - 190;
-    this.flag.attr("transform", `translate(${place},${floor - 13})`);
-    this.pole.attr("y1", 13).attr("y2", level - floor + 13);
-    this.flagText.attr("x", right ? -8 : 19).attr("y", -1).attr("text-anchor", right ? "end" : "start").text(this.flagWords);
+    const left = place > pad.left + 190;
+    const top = pad.top + 18;
+    this.flag.attr("transform", `translate(${place},${top})`);
+    this.pole.attr("y1", -12).attr("y2", floor - top);
+    this.banner.attr("d", `M0,12V-11L${place > width - 40 ? -15 : 15},-5L0,1`);
+    this.flagText.attr("x", left ? -9 : 19).attr("y", 0).attr("text-anchor", left ? "end" : "start").text(this.flagWords);
     this.tellFlag();
   }
 
   drawDot(state, found, y, height, width) {
     const place = this.x(state.bits);
-    const top = Math.max(y(state.F * found.sent.all), 48);
+    const top = Math.max(y(state.F * found.sent.all), 76);
     this.dot.attr("transform", `translate(${place},${top})`);
     const right = place > width - 150;
     this.dotText.attr("x", right ? -12 : 12).attr("y", -10).attr("text-anchor", right ? "end" : "start").text(times(found.gain));
@@ -187,7 +203,7 @@ class Race {
   draw(state, { dense, sent }, width) {
     const height = 126;
     const total = state.F * sent.all;
-    const x = d3.scaleLinear([0, 1.02 * Math.max(dense.all, total)], [2, width - 12]);
+    const x = d3.scaleLinear([0, 1.02 * Math.max(dense.all, total)], [12, width - 14]);
     const steps = state.F <= 12 ? Math.ceil(state.F - 1e-9) : 1;
     const pieces = [];
     const lay = (row, step, share, from) => {
@@ -202,8 +218,8 @@ class Race {
     this.bars.selectAll("rect").data(pieces).join("rect").attr("x", (p) => x(p.from)).attr("y", (p) => 18 + 42 * p.row)
       .attr("width", (p) => Math.max(0, x(p.to) - x(p.from))).attr("height", 19).attr("fill", (p) => `var(--gp-${p.key})`)
       .attr("stroke", "var(--gp-ground)").attr("stroke-width", 1);
-    this.names[0].attr("x", 2).attr("y", 13).text(`one dense step: ${seconds(dense.all)}`);
-    this.names[1].attr("x", 2).attr("y", 55).text(`${number(state.F)} compressed steps of ${seconds(sent.all)}: ${seconds(total)}`);
+    this.names[0].attr("x", 12).attr("y", 13).text(`one dense step: ${seconds(dense.all)}`);
+    this.names[1].attr("x", 12).attr("y", 55).text(`${number(state.F)} compressed steps of ${seconds(sent.all)}: ${seconds(total)}`);
     this.axis.attr("transform", "translate(0,84)").call(d3.axisBottom(x).ticks(5).tickSize(4).tickFormat((t) => `${number(t)} s`));
     this.svg.attr("viewBox", `0 0 ${width} ${height - 16}`).attr("aria-label",
       `A race: one dense step of ${seconds(dense.all)} against ${number(state.F)} compressed steps of ${seconds(sent.all)}.`);
@@ -225,10 +241,10 @@ function inWords(state, found) {
   const spent = (p) => `${seconds(p.compute)} computing, ${seconds(p.latency)} latency, ${seconds(p.transmission)} bits`;
   const verdict = `${number(state.F)} times as many steps: ${times(gain)}.`;
   const threshold = even === 0 ? "No message length breaks even." : even === Infinity ? "Up to 32 bits it pays."
-    : `Break-even: ${number(even)} bits.`;
+    : `Break-even: ${bitsOf(even)}.`;
   const limit = most > 1 ? `Without any bits it would be ${times(most)}.` : `Even without any bits it would be ${times(most)}.`;
   return `${N} agents, ${count(state.d)} coordinates at ${rate(state.v)}. Dense (${DENSE[state.dense]}): ${spent(dense)}. `
-    + `Compressed to ${number(state.bits)} bits (${SENT[state.sent]}): ${spent(sent)}. ${verdict} ${threshold} ${limit}`;
+    + `Compressed to ${bitsOf(state.bits)} (${SENT[state.sent]}): ${spent(sent)}. ${verdict} ${threshold} ${limit}`;
 }
 
 const PLACES = {
@@ -249,10 +265,8 @@ const EXPLORER = {
     { key: "comp", word: "computing", min: 1e-4, max: 100, step: 0.1, log: 10, format: seconds },
   ],
   build(kit) {
-    const first = kit.bar();
-    for (const key of ["F", "bits", "sent", "dense"]) kit.control(key, first);
-    const second = kit.bar();
-    for (const key of ["N", "d", "v", "lat", "comp"]) kit.control(key, second);
+    const controls = element("div", "gp-trio", kit.root);
+    for (const key of ["F", "bits", "sent", "N", "d", "dense", "v", "lat", "comp"]) kit.control(key, controls);
     const layers = new Layers(kit, kit.root);
     legend(kit.root);
     const runners = new Race(kit, kit.root);
