@@ -175,6 +175,30 @@ ef_a4 = _formula("ef_a4", 28 * L * _spread / mu, f"{_PAPER}, Theorem 21")
 ef_a5 = _formula("ef_a5", sp.sqrt(_noise * r0), f"{_PAPER}, Theorem 21")
 
 
+# Chapter bottleneck: descent without compression; what a step costs. M is the length of a message, M_down of a server's
+# reply, v the bandwidth, T_lat the latency; a collective needs rounds and load; F is the iteration factor.
+gd_factor = _formula("gd_factor", 1 - eta * mu * (2 - eta * L), _OWN)
+gd_quadratic_factor = _formula("gd_quadratic_factor", sp.Max((1 - eta * mu) ** 2, (1 - eta * L) ** 2), _OWN)
+_inflated = L * (1 + B_aff / N)
+dsgd_step = _formula("dsgd_step", 2 / _inflated, _OWN)
+dsgd_factor = _formula("dsgd_factor", 1 - eta * mu * (2 - eta * _inflated), _OWN)
+dsgd_floor = _formula("dsgd_floor", eta * L * C_aff / (2 * N * mu * (2 - eta * _inflated)), _OWN)
+
+M, M_down, v, T_lat, rounds, load, F = sp.symbols("M M_down v T_lat rounds load F", positive=True)
+T_0, fixed_0, fixed_1, load_0 = sp.symbols("T_0 fixed_0 fixed_1 load_0", positive=True)
+ring_rounds = _formula("ring_rounds", 2 * (N - 1), _OWN)
+ring_load = _formula("ring_load", 2 * (N - 1) * M / N, _OWN)
+tree_load = _formula("tree_load", rounds * M, _OWN)
+server_load = _formula("server_load", (N - 1) * (M + M_down), _OWN)
+gather_rounds = _formula("gather_rounds", N - 1, _OWN)
+gather_load = _formula("gather_load", (N - 1) * M, _OWN)
+collective_time = _formula("collective_time", rounds * T_lat + load / v, _OWN)
+union_size = _formula("union_size", d * (1 - (1 - k / d) ** N), _OWN)
+dense_share = _formula("dense_share", 2 / N, _OWN)
+break_even_load = _formula("break_even_load", (T_0 / F - fixed_1) * v, _OWN)
+break_even_bandwidth = _formula("break_even_bandwidth", (load_0 - F * load) / (F * fixed_1 - fixed_0), _OWN)
+
+
 def largest(*values) -> sp.Expr:
     """The largest of exact numbers, decided exactly.
 

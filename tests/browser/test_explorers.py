@@ -252,7 +252,8 @@ def test_module_runs_without_the_book(browser, name):
     controls = root.locator("button, input, select, [role=slider]")
     assert controls.count() == root.locator("[data-lm-suppress-shortcuts=true]").count(), "JupyterLab takes arrow keys"
     before = shown(root)
-    key, value = {"compressors": ("c1", "sign"), "classes": ("c", "top-k"), "adversary": ("claim", "lem-top-k")}[name]
+    key, value = {"compressors": ("c1", "sign"), "classes": ("c", "top-k"), "adversary": ("claim", "lem-top-k"),
+                  "bottleneck": ("dense", "tree")}[name]
     page.evaluate("([key, value]) => window.model.set('state', {[key]: value})", [key, value])
     page.wait_for_timeout(300)
     assert shown(root) != before

@@ -41,6 +41,17 @@ DEFAULTS = {
         "k": 9,
         "s": 8,
     },
+    "bottleneck": {
+        "F": 1.5,
+        "bits": 1.0,
+        "sent": "gather",
+        "dense": "ring",
+        "N": 8,
+        "d": 25.6e6,
+        "v": 1e9,
+        "lat": 50e-6,
+        "comp": 0.1,
+    },
 }
 
 # What each picture is called where it cannot be seen.
@@ -48,6 +59,7 @@ TITLES = {
     "compressors": "Two compressors and a vector: what they send, how far it scatters, how much it shrinks",
     "classes": "The classes of compressors as regions of the plane of the two moments",
     "adversary": "An adversary that tries to break the class inequalities",
+    "bottleneck": "The time of a step against the bits per coordinate, and where compression breaks even",
 }
 
 
