@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .problems import Logistic
+
 TIMEOUT = 5.0  # seconds without an answer, for each of the addresses that the host's name stands for
 DEMO = "https://raw.githubusercontent.com/dmlc/xgboost/379b29f0836b9dbc313b993d8e5743bd452d4117/demo/data/"
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -229,11 +231,11 @@ def logistic_gradients(features, labels, steps: int, regularisation: float) -> T
     """
     a, b = (torch.as_tensor(values, dtype=torch.float64) for values in (features, labels))
     check_logistic(a, b, steps, regularisation)
-    smoothness = torch.linalg.matrix_norm(a, 2).square() / (4 * len(a)) + regularisation
+    problem = Logistic(a, b, regularisation)
     x, gradients = a.new_zeros(a.shape[1]), a.new_empty(steps, a.shape[1])
-    for t in range(steps):
-        gradients[t] = regularisation * x - a.T @ (b * torch.sigmoid(-b * (a @ x))) / len(a)
-        x = x - gradients[t] / smoothness
+    for n in range(steps):
+        gradients[n] = problem.gradient(x)
+        x = x - gradients[n] / problem.smoothness
     return gradients
 
 

@@ -155,6 +155,25 @@ b1_iterations = _formula("b1_iterations", beta**2 / alpha, f"{_PAPER}, Table 1")
 b2_iterations = _formula("b2_iterations", beta / gamma, f"{_PAPER}, Table 1")
 b3_iterations = _formula("b3_iterations", delta, f"{_PAPER}, Table 1")
 
+# Chapter descent: the factor of the gap in one step, and the largest step size.
+L, mu, eta, B_aff, C_aff, D, N, r0 = sp.symbols("L mu eta B_aff C_aff D N r_0", positive=True)
+cgd_b1_factor = _formula("cgd_b1_factor", 1 - alpha / beta * eta * mu * (2 - eta * beta * L), f"{_PAPER}, Theorem 17")
+cgd_b2_factor = _formula("cgd_b2_factor", 1 - gamma * eta * mu * (2 - eta * beta * L), f"{_PAPER}, Theorem 18")
+cgd_b3_factor = _formula("cgd_b3_factor", 1 - eta * mu / delta, f"{_PAPER}, Theorem 19")
+cgd_b1_step = _formula("cgd_b1_step", 2 / (beta * L), f"{_PAPER}, Theorem 17")
+cgd_b2_step = _formula("cgd_b2_step", 2 / (beta * L), f"{_PAPER}, Theorem 18")
+cgd_b3_step = _formula("cgd_b3_step", 1 / L, f"{_PAPER}, Theorem 19")
+
+# Chapter memory: Theorem 21 of the paper; r_0 is the squared distance of the start from the minimiser.
+_spread = 2 * delta + B_aff
+_noise = C_aff * (1 + 1 / N) + D * (2 * B_aff / N + 3 * delta)
+ef_step = _formula("ef_step", 1 / (14 * _spread * L), f"{_PAPER}, Theorem 21")
+ef_a1 = _formula("ef_a1", L**2 * _spread**2 / mu * r0, f"{_PAPER}, Theorem 21")
+ef_a2 = _formula("ef_a2", _noise / mu, f"{_PAPER}, Theorem 21")
+ef_a3 = _formula("ef_a3", L * _spread * r0, f"{_PAPER}, Theorem 21")
+ef_a4 = _formula("ef_a4", 28 * L * _spread / mu, f"{_PAPER}, Theorem 21")
+ef_a5 = _formula("ef_a5", sp.sqrt(_noise * r0), f"{_PAPER}, Theorem 21")
+
 
 def largest(*values) -> sp.Expr:
     """The largest of exact numbers, decided exactly.
