@@ -29,6 +29,8 @@ HEIGHT = {
     "compressors": "50rem",
     "classes": "39rem",
     "adversary": "42rem",
+    "descent": "44rem",
+    "descent-adversary": "44rem",
 }
 
 

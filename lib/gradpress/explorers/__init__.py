@@ -41,6 +41,30 @@ DEFAULTS = {
         "k": 9,
         "s": 8,
     },
+    "descent": {
+        "c": "random-sparsification",
+        "kappa": 20,
+        "angle": 25,
+        "eta": 0.8,
+        "steps": 40,
+        "region": "b3",
+        "seed": 1,
+        "x": [0.75, 0.8],
+        **_OPERATOR,
+        "k": 1,
+        "q": 0.5,
+    },
+    "descent-adversary": {
+        "claim": "lemma-22",
+        "version": "printed",
+        "alpha": 1.0,
+        "beta": 2.0,
+        "gamma": 0.5,
+        "delta": 4.0,
+        "n": 2,
+        "seed": 1,
+        "x": [],
+    },
 }
 
 # The scripts that a picture is built from, besides those that all of them share and its own.
@@ -48,6 +72,8 @@ PARTS = {
     "compressors": ("vector.js",),
     "classes": (),
     "adversary": ("vector.js", "hunt.js"),
+    "descent": (),
+    "descent-adversary": ("hunt.js",),
 }
 
 # What each picture is called where it cannot be seen.
@@ -55,6 +81,8 @@ TITLES = {
     "compressors": "Two compressors and a vector: what they send, how far it scatters, how much it shrinks",
     "classes": "The classes of compressors as regions of the plane of the two moments",
     "adversary": "An adversary that tries to break the class inequalities",
+    "descent": "Compressed gradient descent in a valley: the path, the gap, and what a theorem promises",
+    "descent-adversary": "An adversary that tries to break the bounds for one step of compressed gradient descent",
 }
 
 
