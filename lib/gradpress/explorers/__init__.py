@@ -52,6 +52,40 @@ DEFAULTS = {
         "lat": 50e-6,
         "comp": 0.1,
     },
+    "descent": {
+        "c": "random-sparsification",
+        "kappa": 20,
+        "angle": 25,
+        "eta": 0.8,
+        "steps": 40,
+        "region": "b3",
+        "seed": 1,
+        "x": [0.75, 0.8],
+        **_OPERATOR,
+        "k": 1,
+        "q": 0.5,
+    },
+    "descent-adversary": {
+        "claim": "lemma-22",
+        "version": "printed",
+        "alpha": 1.0,
+        "beta": 2.0,
+        "gamma": 0.5,
+        "delta": 4.0,
+        "n": 2,
+        "seed": 1,
+        "x": [],
+    },
+}
+
+# The scripts that a picture is built from, besides those that all of them share and its own.
+PARTS = {
+    "compressors": ("vector.js",),
+    "classes": (),
+    "adversary": ("vector.js", "hunt.js"),
+    "bottleneck": (),
+    "descent": (),
+    "descent-adversary": ("hunt.js",),
 }
 
 # What each picture is called where it cannot be seen.
@@ -60,6 +94,8 @@ TITLES = {
     "classes": "The classes of compressors as regions of the plane of the two moments",
     "adversary": "An adversary that tries to break the class inequalities",
     "bottleneck": "The time of a step against the bits per coordinate, and where compression breaks even",
+    "descent": "Compressed gradient descent in a valley: the path, the gap, and what a theorem promises",
+    "descent-adversary": "An adversary that tries to break the bounds for one step of compressed gradient descent",
 }
 
 
@@ -139,7 +175,7 @@ def esm(name: str) -> str:
         f"const STYLE = {json.dumps(_text('explorer.css') + f'.gradpress {{ {colours}}}')};",
         _text("operators.js"),
         _text("kit.js"),
-        _text("vector.js"),
+        *map(_text, PARTS[name]),
         _text(f"{name}.js"),
         "export const internals = { OPERATORS, formulas, uniforms };",
         "export default { render };",
