@@ -29,6 +29,8 @@ HEIGHT = {
     "compressors": "50rem",
     "classes": "39rem",
     "adversary": "42rem",
+    "agents": "44rem",
+    "subsets": "40rem",
 }
 
 

@@ -27,6 +27,8 @@ FROM_PYTHON = {
     "compressors": ("c1", "sign"),
     "classes": ("c", "top-k"),
     "adversary": ("claim", "lem-top-k"),
+    "agents": ("c", "identity"),
+    "subsets": ("kind", "shifts"),
 }
 
 BLANK = """<!doctype html><html lang="en" data-theme="light"><title>blank</title><body><div id="place"></div>"""

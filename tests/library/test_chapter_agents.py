@@ -87,7 +87,7 @@ def points(problem, rng, count=60):
     return problem.minimiser + torch.cat([away, axes, -axes, 0 * axes[:1]])
 
 
-# ----------------------------------------------------------------------------------------------------- one step, exactly
+# ---------------------------------------------------------------------------------------------------- one step, exactly
 
 
 @pytest.mark.refutes("def-dcgd")
@@ -189,7 +189,7 @@ def test_one_step_stays_below_the_bound(share):
 
 @pytest.mark.refutes("thm-dcgd")
 def test_beyond_its_step_size_the_bound_can_fail():
-    """Curvatures μ and L with η(L + μ + M) > 2: the direction of L is then the worse one, and the stated factor false."""
+    """Curvatures μ and L with η(L + μ + M) > 2: the direction of L is worse then, and the stated factor is false."""
     f = Quadratic.diagonal([[1.0, 4.0]], [[0.0, 0.0]])
     known = constants(f, 0.5, theta=1e-9)
     eta = 1.2 * chosen(formulas.dcgd_step, **known)
@@ -460,7 +460,7 @@ def test_rate_without_convex_agents_as_printed_falls_as_corrected_stands(kappa):
 
 @pytest.mark.refutes("err-dcgd-convexity")
 def test_rate_without_convex_agents_in_many_coordinates():
-    """2000 coordinates with coins of their own: single runs look like the mean square (5 %, about 10 standard errors)."""
+    """2000 coordinates with their own coins: single runs look like the mean square (5 %, about 10 standard errors)."""
     f, half = opposed(20.0, d=2000), ops.Scaled(ops.RandomSparsification(0.5), 2.0)
     eta = 0.005
     run = simulate(f, DCGD(half), torch.ones(2000), 10, eta, runs=3, every=10, generator=generator(18))
@@ -594,7 +594,7 @@ def test_lyapunov_function_of_diana_after_one_step(share):
 
 @pytest.mark.refutes("thm-diana")
 def test_diana_needs_a_small_shift_step():
-    """With a = 1 and ω = 3 the shifts are thrown about: the Lyapunov function can grow by more than the factor allows."""
+    """With a = 1 and ω = 3 the shifts are thrown about: the Lyapunov function grows by more than its factor."""
     f = Quadratic.diagonal([[1.0], [1.0]], [[1.0], [-1.0]])
     eta = chosen(formulas.diana_step, **constants(f, 3))
     weight = chosen(formulas.diana_weight, eta=eta, a=1, omega=3, N=2)

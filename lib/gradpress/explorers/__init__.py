@@ -41,6 +41,8 @@ DEFAULTS = {
         "k": 9,
         "s": 8,
     },
+    "agents": {"c": "top-1", "eta": 0.05, "off": 0, "n": 6, "seed": 1, "turn": 25, "rise": 18},
+    "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": 2, "excess": 0.5, "eta": 0.1},
 }
 
 # The scripts that a picture is built from, besides those that all of them share and its own.
@@ -48,6 +50,8 @@ PARTS = {
     "compressors": ("vector.js",),
     "classes": (),
     "adversary": ("vector.js", "hunt.js"),
+    "agents": (),
+    "subsets": (),
 }
 
 # What each picture is called where it cannot be seen.
@@ -55,6 +59,8 @@ TITLES = {
     "compressors": "Two compressors and a vector: what they send, how far it scatters, how much it shrinks",
     "classes": "The classes of compressors as regions of the plane of the two moments",
     "adversary": "An adversary that tries to break the class inequalities",
+    "agents": "Three agents in space: their gradients, their messages, and where the mean of the messages leads",
+    "subsets": "Example 2 and its relatives: which agent keeps which coordinate, and how fast the run leaves the minimum",
 }
 
 
