@@ -41,7 +41,7 @@ DEFAULTS = {
         "k": 9,
         "s": 8,
     },
-    "agents": {"c": "top-1", "eta": 0.05, "off": 0, "n": 6, "seed": 1, "turn": 25, "rise": 18},
+    "agents": {"c": "top-1", "eta": 0.05, "off": 0, "n": 6, "seed": 1, "turn": 335, "rise": 20},
     "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": 2, "excess": 0.5, "eta": 0.1},
 }
 
@@ -60,7 +60,7 @@ TITLES = {
     "classes": "The classes of compressors as regions of the plane of the two moments",
     "adversary": "An adversary that tries to break the class inequalities",
     "agents": "Three agents in space: their gradients, their messages, and where the mean of the messages leads",
-    "subsets": "Example 2 and its relatives: which agent keeps which coordinate, and how fast the run leaves the minimum",
+    "subsets": "Example 2 and its relatives: who keeps which coordinate, and how fast the run leaves the minimum",
 }
 
 

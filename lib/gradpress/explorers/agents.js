@@ -80,16 +80,16 @@ class Space {
   }
 
   draw(state, path, plain, width) {
-    const height = clamp(width * 0.82, 250, 520);
+    const height = clamp(width * 0.84, 250, 520);
     this.svg.attr("viewBox", `0 0 ${width} ${height}`);
     const { x, gradients, messages, step, gradient } = path[state.n];
     const shown = [...path.slice(0, state.n + 1), ...plain.slice(0, state.n + 1)].map((at) => at.x);
     const reach = Math.max(...shown.map(length));
-    const unit = Math.min(width, height) / (2.7 * reach);
+    const unit = Math.min(width, height) / (2.5 * reach);
     const [a, b] = [state.turn, state.rise].map((v) => (v * Math.PI) / 180);
     const right = [-Math.sin(a), Math.cos(a), 0];
     const up = [-Math.sin(b) * Math.cos(a), -Math.sin(b) * Math.sin(a), Math.cos(b)];
-    const spot = (p) => [width / 2 + unit * dot(right, p), height / 2 - unit * dot(up, p)];
+    const spot = (p) => [width / 2 + unit * dot(right, p), 0.6 * height - unit * dot(up, p)];
     const line = (p, q) => polyline([spot(p), spot(q)]);
     const half = 1.05 * reach;
     const rungs = [-1, -0.5, 0, 0.5, 1].map((s) => s * half);

@@ -132,12 +132,12 @@ class Growth {
     this.svg.attr("viewBox", `0 0 ${width} ${height}`);
     const high = Math.max(Math.log10(sizes[ROUNDS]), ROUNDS * Math.log10(factor), 0.02);
     const x = d3.scaleLinear([0, ROUNDS], [46, width - 12]);
-    const y = d3.scaleLog([1, 10 ** (1.05 * high)], [height - 32, 26]);
+    const y = d3.scaleLinear([0, 1.05 * high], [height - 32, 26]); // of the logarithm
     this.axes.x.attr("transform", `translate(0,${height - 32})`).call(d3.axisBottom(x).ticks(5).tickSize(4));
-    this.axes.y.attr("transform", "translate(46,0)").call(d3.axisLeft(y).ticks(5, (v) => number(v)).tickSize(4));
+    this.axes.y.attr("transform", "translate(46,0)").call(d3.axisLeft(y).ticks(5).tickFormat((v) => number(10 ** v, high < 0.1 ? 4 : 2)).tickSize(4));
     this.law.attr("stroke", wrong ? "var(--gp-alarm)" : "var(--gp-ink)")
-      .attr("d", polyline([[x(0), y(1)], [x(ROUNDS), y(factor ** ROUNDS)]]));
-    this.seen.attr("d", dots(sizes.map((v, n) => [x(n), y(v)])));
+      .attr("d", polyline([[x(0), y(0)], [x(ROUNDS), y(ROUNDS * Math.log10(factor))]]));
+    this.seen.attr("d", dots(sizes.map((v, n) => [x(n), y(Math.log10(v))])));
     this.text.x.attr("x", width - 12).attr("y", height - 3);
     this.text.y.attr("x", 2).attr("y", 13);
   }
