@@ -765,6 +765,35 @@ def test_shifts_of_one_vector_run_away_for_every_step(c, g):
         assert float(x[0]) > 1
 
 
+@pytest.mark.refutes("prop-top-1-plane")
+def test_top_1_does_not_run_away_in_the_plane():
+    """Random and near-degenerate convex agents, one step from everywhere, at the largest step size."""
+    rng = np.random.default_rng(33)
+    for i in range(300):
+        angle, n = rng.uniform(0, np.pi, 3), int(rng.integers(1, 4))
+        axes = np.stack([np.cos(angle), np.sin(angle)], 1)[:n]
+        flat = rng.choice([0, 1e-3, 1]) * rng.random(n)
+        matrices = axes[:, :, None] * axes[:, None, :] + flat[:, None, None] * (
+            np.eye(2) - axes[:, :, None] * axes[:, None, :]
+        )
+        f = logistic_like(rng) if i % 10 == 0 else Quadratic(matrices, np.zeros((n, 2)))
+        x = points(f, rng, 300)
+        after = x - ops.TopK(1)(f.gradients(x)).mean(-2) / f.agent_smoothness
+        assert (after.abs().amax(-1) <= x.abs().amax(-1) * (1 + 1e-9)).all()
+    f = Quadratic.diagonal([[1.0, 0.5]], [[0.0, 0.0]])
+    x = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    assert (x - 2.1 * ops.TopK(1)(f.gradients(x))[0]).abs().max() > 1
+    three = top_1_failure()  # and in space it does, at the same step size
+    start = torch.ones(3, dtype=torch.float64)
+    assert (start - ops.TopK(1)(three.gradients(start)).mean(0) / three.agent_smoothness).abs().max() > 1
+
+
+def logistic_like(rng):
+    """Convex, not quadratic, with the minimum of every agent at 0: each row with both labels."""
+    rows = np.repeat(rng.standard_normal((3, 2)), 2, axis=0)
+    return Logistic(rows, np.tile([1.0, -1.0], 3), 0.0, agents=3)
+
+
 @pytest.mark.refutes("ex-stuck")
 def test_stuck_at_the_start_and_anywhere_on_a_segment():
     v = torch.tensor([[1.0, 4.0], [-1.0, -2.0], [1.0, -2.0]], dtype=torch.float64)
