@@ -27,11 +27,13 @@ SCRIPTS = {f"{name}.js": Path(__file__).with_name(f"explorer_{name}.js") for nam
 # Room that is kept until the picture is there, so that the text below does not jump.
 HEIGHT = {
     "adversary": "42rem",
+    "agents": "44rem",
     "bottleneck": "46rem",
     "classes": "39rem",
     "compressors": "50rem",
     "descent": "44rem",
     "descent-adversary": "44rem",
+    "subsets": "40rem",
 }
 
 

@@ -192,6 +192,55 @@ ef_a3 = _formula("ef_a3", L * _spread * r0, f"{_PAPER}, Theorem 21")
 ef_a4 = _formula("ef_a4", 28 * L * _spread / mu, f"{_PAPER}, Theorem 21")
 ef_a5 = _formula("ef_a5", sp.sqrt(_noise * r0), f"{_PAPER}, Theorem 21")
 
+# Chapter agents: many nodes. L_max is the largest smoothness constant of an agent, L_rms the root of the mean of their
+# squares; theta splits a gradient into what belongs to x and what to the minimiser; a is the shift step of DIANA.
+omega, L_max, L_rms, theta, a, d_1, kappa, kept, Gamma_0 = sp.symbols(
+    "omega L_max L_rms theta a d_1 kappa kept Gamma_0", positive=True
+)
+_cost = (1 + theta) * omega * L_max / N
+dcgd_step = _formula("dcgd_step", 2 / (L + mu + _cost), _OWN)
+dcgd_factor = _formula("dcgd_factor", (1 - eta * mu) ** 2 + eta**2 * mu * _cost, _OWN)
+dcgd_noise = _formula("dcgd_noise", (1 + 1 / theta) * eta**2 * omega * D / N, _OWN)
+dcgd_floor = _formula(
+    "dcgd_floor", (1 + 1 / theta) * eta * omega * D / (N * mu * (2 - eta * (mu + _cost))), _OWN
+)
+dcgd_best_floor = _formula(
+    "dcgd_best_floor",
+    eta * omega * D / (N * mu * (sp.sqrt(2 - eta * mu) - sp.sqrt(eta * omega * L_max / N)) ** 2),
+    _OWN,
+)
+dcgd_best_theta = _formula(
+    "dcgd_best_theta", sp.sqrt((2 - eta * mu) * N / (eta * omega * L_max)) - 1, _OWN
+)
+dcgd_classic_step = _formula("dcgd_classic_step", 1 / (L + 2 * omega * L_max / N), f"{_PAPER}, §5.1")
+dcgd_classic_factor = _formula("dcgd_classic_factor", 1 - eta * mu, f"{_PAPER}, §5.1")
+dcgd_classic_floor = _formula("dcgd_classic_floor", 2 * eta * omega * D / (mu * N), f"{_PAPER}, §5.1")
+dcgd_agreed_step = _formula("dcgd_agreed_step", 2 / (L + mu + omega * L_max / N), _OWN)
+dcgd_agreed_factor = _formula(
+    "dcgd_agreed_factor", (1 - eta * mu) ** 2 + eta**2 * mu * omega * L_max / N, _OWN
+)
+dcgd_quadratic_floor = _formula(
+    "dcgd_quadratic_floor", eta * omega * D / (N * mu * (2 - eta * (mu + omega * L_max / N))), _OWN
+)
+dcgd_any_step = _formula("dcgd_any_step", 2 / (L + mu), _OWN)
+dcgd_any_factor = _formula("dcgd_any_factor", (1 - eta * mu) ** 2 + (1 + theta) * eta**2 * omega * L_rms**2 / N, _OWN)
+dcgd_concave_gain = _formula("dcgd_concave_gain", 2 / (kappa**2 - 2 * kappa + 4), _OWN)
+dcgd_shared_step = _formula("dcgd_shared_step", 2 / ((1 + omega) * (L + mu)), _OWN)
+dcgd_shared_factor = _formula("dcgd_shared_factor", (1 - eta * mu) ** 2 + eta**2 * omega * mu**2, _OWN)
+diana_step = _formula("diana_step", 1 / (L + 6 * omega * L_max / N), _OWN)
+diana_weight = _formula("diana_weight", 4 * eta**2 * omega / (a * N), _OWN)
+diana_factor = _formula("diana_factor", sp.Max(1 - eta * mu, 1 - a / 2), _OWN)
+diana_shift_step = _formula("diana_shift_step", 1 / (1 + omega), "Mishchenko et al. 2024")
+example_1_factor = _formula("example_1_factor", 1 + 11 * eta / 6, f"{_PAPER}, Example 1")
+example_2_factor = _formula("example_2_factor", 1 + eta * (2 * b - 1) * d_1 / d, _OWN)
+example_2_factor_printed = _formula(
+    "example_2_factor_printed", 1 + eta * (2 * b - 1) * d_1 / (d - d_1 + 1), f"{_PAPER}, Example 2"
+)
+example_2_least_b = _formula("example_2_least_b", (d - d_1 + 1) / (d - 2 * d_1), _OWN)
+shifts_factor = _formula("shifts_factor", 1 - eta * kept / d, _OWN)
+biased_floor = _formula("biased_floor", (delta - 1) * Gamma_0 / (2 * mu), _OWN)
+biased_threshold = _formula("biased_threshold", 1 / (delta - 1), _OWN)
+
 
 # Chapter bottleneck: descent without compression; what a step costs. M is the length of a message, M_down of a server's
 # reply, v the bandwidth, T_lat the latency; a collective needs rounds and load; F is the iteration factor.

@@ -30,6 +30,8 @@ FROM_PYTHON = {
     "bottleneck": ("dense", "tree"),
     "descent": ("c", "top-k"),
     "descent-adversary": ("claim", "theorem-17"),
+    "agents": ("c", "identity"),
+    "subsets": ("kind", "shifts"),
 }
 
 BLANK = """<!doctype html><html lang="en" data-theme="light"><title>blank</title><body><div id="place"></div>"""

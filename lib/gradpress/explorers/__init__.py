@@ -76,6 +76,8 @@ DEFAULTS = {
         "seed": 1,
         "x": [],
     },
+    "agents": {"c": "top-1", "eta": 0.05, "off": 0, "n": 6, "seed": 1, "turn": 335, "rise": 20},
+    "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": 2, "excess": 0.5, "eta": 0.1},
 }
 
 # The scripts that a picture is built from, besides those that all of them share and its own.
@@ -86,6 +88,8 @@ PARTS = {
     "bottleneck": (),
     "descent": (),
     "descent-adversary": ("hunt.js",),
+    "agents": (),
+    "subsets": (),
 }
 
 # What each picture is called where it cannot be seen.
@@ -96,6 +100,8 @@ TITLES = {
     "bottleneck": "The time of a step against the bits per coordinate, and where compression breaks even",
     "descent": "Compressed gradient descent in a valley: the path, the gap, and what a theorem promises",
     "descent-adversary": "An adversary that tries to break the bounds for one step of compressed gradient descent",
+    "agents": "Three agents in space: their gradients, their messages, and where the mean of the messages leads",
+    "subsets": "Example 2 and its relatives: who keeps which coordinate, and how fast the run leaves the minimum",
 }
 
 
