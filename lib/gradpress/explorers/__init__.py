@@ -41,6 +41,7 @@ DEFAULTS = {
         "k": 9,
         "s": 8,
     },
+    "memory": {"problem": "example", "eta": -1.3, "k": 1, "seed": 0, "n": 40},
 }
 
 # What each picture is called where it cannot be seen.
@@ -48,6 +49,7 @@ TITLES = {
     "compressors": "Two compressors and a vector: what they send, how far it scatters, how much it shrinks",
     "classes": "The classes of compressors as regions of the plane of the two moments",
     "adversary": "An adversary that tries to break the class inequalities",
+    "memory": "Memory on and off: the gaps of three methods, and what the agents owe",
 }
 
 
