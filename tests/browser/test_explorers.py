@@ -65,9 +65,9 @@ def name(request):
 
 
 @pytest.fixture
-def place(visit, name):
+def place(unset, name):
     """The first page that shows the explorer, and the explorer in it once it has answered."""
-    page = visit(pages_of(name)[0]).page
+    page = unset(pages_of(name)[0]).page
     return page, settled(page, name)
 
 
@@ -82,11 +82,13 @@ def settled(page, name):
 
 def halt(page, root):
     """Stop what moves by itself, so that a change in the picture has one cause."""
-    page.wait_for_timeout(150)
-    pause = root.get_by_role("button", name="pause", exact=True)
-    if pause.count():
-        pause.click()
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(100)
+    if root.get_by_role("button", name=re.compile("^(play|pause)$")).count():
+        page.wait_for_timeout(50)
+        pause = root.get_by_role("button", name="pause", exact=True)
+        if pause.count():
+            pause.click()
+        page.wait_for_timeout(400)
 
 
 def shown(root):
@@ -365,10 +367,10 @@ def test_names_for_a_screen_reader(place, name):
     assert root.locator("[role=status][aria-live=polite]").count() == 1
 
 
-def test_state_travels_in_the_address(visit, name):
+def test_state_travels_in_the_address(unset, name):
     """Nothing is written at load; what a reader does is; a colleague who opens the address sees the same picture."""
     path = pages_of(name)[0]
-    page = visit(path).page
+    page = unset(path).page
     root = settled(page, name)
     assert page.evaluate("location.hash") == ""
     for control in root.locator("input[type=range]:visible").all():
@@ -379,7 +381,7 @@ def test_state_travels_in_the_address(visit, name):
     state = root.evaluate("el => el.gradpress.state()")
     address = page.evaluate("location.hash")
     assert address.startswith(f"#{name}:")
-    other = visit(path + address).page
+    other = unset(path + address).page
     twin = settled(other, name)
     assert twin.evaluate("el => el.gradpress.state()") == state
     if name != "adversary":  # whose picture also says how far the search has gone
@@ -389,21 +391,21 @@ def test_state_travels_in_the_address(visit, name):
     assert twin.evaluate("el => el.gradpress.state()") != state
 
 
-def test_a_broken_address_shows_the_first_state(visit, name):
+def test_a_broken_address_shows_the_first_state(unset, name):
     path = pages_of(name)[0]
-    sane = settled(visit(path).page, name).evaluate("el => el.gradpress.state()")
+    sane = settled(unset(path).page, name).evaluate("el => el.gradpress.state()")
     for address in (f"#{name}:d=abc,c=nothing,x=1_q,unknown=3", f"#{name}:", "#;;:=,", f"#{name}:k"):
-        seen = visit(path + address)
+        seen = unset(path + address)
         assert settled(seen.page, name).evaluate("el => el.gradpress.state()") == sane
         assert seen.errors == []
 
 
-def test_several_explorers_do_not_clash(visit):
+def test_several_explorers_do_not_clash(unset):
     """On a page with two of them, each one's state has its own part of the address and survives the other's."""
     path = next((p for p in pages_of("adversary") if len(set(explorers_on(p))) > 1), None)
     assert path, "no page has two explorers"
     first, second = explorers_on(path)[:2]
-    page = visit(path).page
+    page = unset(path).page
     for name in (first, second):
         settled(page, name).locator("input[type=range]:visible").first.focus()
         page.keyboard.press("ArrowLeft")
@@ -431,9 +433,9 @@ def test_lives_in_a_file_without_a_server(browser, name):
 
 
 @pytest.mark.parametrize("mode", ["light", "dark", "phone"])
-def test_fits_and_can_be_read(visit, name, mode):
+def test_fits_and_can_be_read(unset, name, mode):
     """No sideways scrolling, no text below 11 px, nothing to hit below 24 px, ink against ground at least 4.5 : 1."""
-    page = visit(pages_of(name)[0], mode).page
+    page = unset(pages_of(name)[0], mode).page
     root = settled(page, name)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     sizes = root.evaluate(
@@ -464,15 +466,12 @@ def contrast(first, second):
 
 
 @pytest.mark.parametrize("width", [360, 3840])
-def test_any_width(browser, site, name, width):
-    context = browser.new_context(viewport={"width": width, "height": 900})
-    page = context.new_page()
-    page.goto(f"{site}/{pages_of(name)[0]}")
+def test_any_width(unset, name, width):
+    page = unset(pages_of(name)[0], viewport={"width": width, "height": 900}).page
     root = settled(page, name)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     widths = "el => [...el.querySelectorAll('svg[role]')].map(s => s.getBoundingClientRect().width)"
     assert min(root.evaluate(widths)) > 150
-    context.close()
 
 
 # ---------------------------------------------------------------------------------------------------- the adversary
@@ -530,17 +529,14 @@ def hunted(browser, state):
     return result
 
 
-def test_adversary_moves_by_itself_only_where_motion_is_welcome(browser, site):
+def test_adversary_moves_by_itself_only_where_motion_is_welcome(unset):
     tried = {}
     for motion in ("no-preference", "reduce"):
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion=motion)
-        page = context.new_page()
-        page.goto(f"{site}/{pages_of('adversary')[0]}")
+        page = unset(pages_of("adversary")[0], reduced_motion=motion).page
         root = page.locator('.gradpress-place[data-place="adversary"]')
         root.scroll_into_view_if_needed()
         page.wait_for_timeout(1500)
         tried[motion] = int(re.search(r"After (\d+) vectors", words(root))[1])
-        context.close()
     assert tried["reduce"] == 1
     assert tried["no-preference"] > 10
 
@@ -564,9 +560,13 @@ def measured():
     MEASURED.write_text(json.dumps(table, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def test_answers_in_time(place, name, measured):
-    """A slider is moved to and fro 40 times, as a hand would; redraws are timed by the explorer itself."""
-    page, root = place
+def test_answers_in_time(visit, name, measured):
+    """A slider is moved to and fro 40 times, as a hand would; redraws are timed by the explorer itself.
+
+    The page sets its formulas meanwhile, as it does for a reader.
+    """
+    page = visit(pages_of(name)[0]).page
+    root = settled(page, name)
     first = root.evaluate("el => el.gradpress.firstAnswer")
     root.evaluate("el => { el.gradpress.redraws.length = 0; }")
     slider = root.locator("input[type=range]:visible").first
