@@ -44,6 +44,13 @@ DEFAULTS = {
     "memory": {"problem": "example", "eta": -1.3, "k": 1, "seed": 0, "n": 40},
 }
 
+# The scripts that a picture is built from, besides those that all of them share and its own.
+PARTS = {
+    "compressors": ("vector.js",),
+    "classes": (),
+    "adversary": ("vector.js", "hunt.js"),
+}
+
 # What each picture is called where it cannot be seen.
 TITLES = {
     "compressors": "Two compressors and a vector: what they send, how far it scatters, how much it shrinks",
@@ -129,7 +136,7 @@ def esm(name: str) -> str:
         f"const STYLE = {json.dumps(_text('explorer.css') + f'.gradpress {{ {colours}}}')};",
         _text("operators.js"),
         _text("kit.js"),
-        _text("vector.js"),
+        *map(_text, PARTS[name]),
         _text(f"{name}.js"),
         "export const internals = { OPERATORS, formulas, uniforms };",
         "export default { render };",
