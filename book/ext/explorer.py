@@ -29,6 +29,8 @@ HEIGHT = {
     "compressors": "50rem",
     "classes": "39rem",
     "adversary": "42rem",
+    "memory": "38rem",
+    "memory-adversary": "42rem",
 }
 
 

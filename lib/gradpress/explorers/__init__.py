@@ -42,6 +42,10 @@ DEFAULTS = {
         "s": 8,
     },
     "memory": {"problem": "example", "eta": -1.3, "k": 1, "seed": 0, "n": 40},
+    "memory-adversary": {
+        "claim": "lem-virtual-step", "version": "printed", "seed": 1, "x": [],
+        "N": 4, "delta": 3.0, "B": 0.0, "C": 1.0, "kappa": 10,
+    },
 }
 
 # The scripts that a picture is built from, besides those that all of them share and its own.
@@ -49,6 +53,8 @@ PARTS = {
     "compressors": ("vector.js",),
     "classes": (),
     "adversary": ("vector.js", "hunt.js"),
+    "memory": (),
+    "memory-adversary": ("hunt.js",),
 }
 
 # What each picture is called where it cannot be seen.
@@ -57,6 +63,7 @@ TITLES = {
     "classes": "The classes of compressors as regions of the plane of the two moments",
     "adversary": "An adversary that tries to break the class inequalities",
     "memory": "Memory on and off: the gaps of three methods, and what the agents owe",
+    "memory-adversary": "An adversary that tries to break the lemmas and the theorem of error feedback",
 }
 
 

@@ -23,7 +23,7 @@ const METHODS = {
 
 const mean = (vectors) => vectors[0].map((_, j) => vectors.reduce((sum, v) => sum + v[j], 0) / vectors.length);
 const combine = (a, u, b, v) => u.map((_, j) => a * u[j] + b * v[j]);
-const norm = (v) => Math.hypot(...v);
+const size = (v) => Math.hypot(...v);
 
 // The minimiser of the mean: three equations, by elimination.
 function minimiser({ matrices, vectors }) {
@@ -39,7 +39,7 @@ function minimiser({ matrices, vectors }) {
 }
 
 // The k largest entries in absolute value, the first of equal ones.
-function topK(v, k) {
+function greedy(v, k) {
   const order = v.map((_, j) => j).sort((a, b) => Math.abs(v[b]) - Math.abs(v[a]) || a - b);
   const kept = new Set(order.slice(0, k));
   return v.map((value, j) => (kept.has(j) ? value : 0));
@@ -53,16 +53,16 @@ const startOf = (seed) => {
 // The same rules as gradpress.methods: how much x moves, and the next state. `wanted` and `sent` are kept for the picture.
 const RULES = {
   off: (g, state, eta, k) => {
-    const sent = g.map((v) => topK(v, k));
+    const sent = g.map((v) => greedy(v, k));
     return { move: mean(sent).map((v) => eta * v), state };
   },
   feedback: (g, state, eta, k) => {
     const wanted = state.map((e, i) => combine(1, e, eta, g[i]));
-    const sent = wanted.map((v) => topK(v, k));
+    const sent = wanted.map((v) => greedy(v, k));
     return { move: mean(sent), state: wanted.map((v, i) => combine(1, v, -1, sent[i])), wanted, sent };
   },
   ef21: (g, state, eta, k) => {
-    const next = state.map((h, i) => combine(1, h, 1, topK(combine(1, g[i], -1, h), k)));
+    const next = state.map((h, i) => combine(1, h, 1, greedy(combine(1, g[i], -1, h), k)));
     return { move: mean(next).map((v) => eta * v), state: next };
   },
 };
@@ -80,7 +80,7 @@ function run(problem, rule, start, eta, k) {
   for (let n = 0; n < STEPS && gaps[n] < 1e15; n += 1) {
     const g = problem.matrices.map((A, i) => combine(1, apply(A, x), -1, problem.vectors[i]));
     const step = RULES[rule](g, state, eta, k);
-    longest = Math.max(longest, ...g.map((v) => eta * norm(v)));
+    longest = Math.max(longest, ...g.map((v) => eta * size(v)));
     seen.push({ x, before: state, wanted: step.wanted, sent: step.sent, after: step.state, longest });
     x = combine(1, x, -1, step.move);
     state = step.state;
@@ -177,7 +177,7 @@ function inWords(state, found, step) {
   const tells = ({ gaps }) => (gaps.length <= state.n || here({ gaps }) > ROOF ? "is gone" : `has the gap ${number(here({ gaps }))}`);
   const last = ({ gaps }) => (gaps.length <= STEPS ? Infinity : gaps[STEPS]);
   const start = `Step ${state.n}, Top-${state.k}, η = ${number(eta)}: without memory the method ${tells(found.off)}, error feedback ${tells(found.feedback)}, EF21 ${tells(found.ef21)}.`;
-  const debt = Math.max(...step.before.map(norm));
+  const debt = Math.max(...step.before.map(size));
   const times = step.longest > 0 ? debt / step.longest : 0;
   const gain = formulas.memory_gain({ delta: formulas.top_k_delta({ d: 3, k: state.k }) });
   const owes = state.k === 3 ? " Everything is sent, nothing is owed." : ` The most that an agent owes is ${number(times)} times its longest step so far; the bound is ${number(gain)}.`;
