@@ -564,7 +564,7 @@ def test_adversary_moves_by_itself_only_where_motion_is_welcome(unset):
         ({"claim": "lem-virtual-step"}, 4),
         ({"claim": "lem-virtual-step", "N": 9}, 9),
         ({"claim": "regime-equal", "C": 0, "kappa": 1, "delta": 1}, None),
-        ({"claim": "regime-growing", "C": 0, "kappa": 1, "delta": 1}, None),
+        ({"claim": "regime-growing", "C": 0.5, "kappa": 1, "delta": 1}, None),
     ],
 )
 def test_memory_adversary_breaks_the_printed_and_not_the_corrected(browser, setting, reached):
@@ -587,9 +587,9 @@ def test_memory_adversary_breaks_the_printed_and_not_the_corrected(browser, sett
         ({"claim": "lem-virtual-step", "version": "independent", "B": 2, "C": 0}, 0.9),
         ({"claim": "lem-memory", "C": 0}, 0.8),
         ({"claim": "lem-memory", "delta": 12, "B": 3}, 0.8),
-        ({"claim": "regime-growing", "version": "corrected", "B": 1}, 0.01),
+        ({"claim": "regime-growing", "version": "corrected", "B": 1}, 0.001),
         ({"claim": "regime-equal", "version": "corrected"}, 0.01),
-        ({"claim": "thm-second-order", "B": 1, "C": 2}, 0.1),
+        ({"claim": "thm-second-order", "B": 1, "C": 2}, 0.03),
     ],
 )
 def test_memory_adversary_does_not_break_what_is_proved(browser, setting, least):
@@ -600,20 +600,22 @@ def test_memory_adversary_does_not_break_what_is_proved(browser, setting, least)
 
 def test_memory_runs_as_the_library_does(bench_memory):
     """The gaps of all three methods and the memories, on every problem, from several starts."""
+    exact = partial(torch.tensor, dtype=torch.float64)
     methods = {"off": DCGD, "feedback": ErrorFeedback, "ef21": EF21}
-    for state in ({}, {"seed": 4, "k": 2}, {"problem": "agree", "seed": 3}, {"problem": "disagree", "seed": 8, "k": 2, "eta": -0.9}):
+    states = ({"seed": 4, "k": 2}, {"problem": "agree", "seed": 3}, {"problem": "disagree", "seed": 8, "k": 2, "eta": -0.9})
+    for state in ({}, *states):
         seen = bench_memory(state)
-        problem = Quadratic(torch.tensor(seen["matrices"]), torch.tensor(seen["vectors"]))
+        problem = Quadratic(exact(seen["matrices"]), exact(seen["vectors"]))
         k, eta = state.get("k", 1), 10 ** state.get("eta", -1.3)
         for rule, method in methods.items():
-            gaps = torch.tensor(seen["found"][rule]["gaps"], dtype=torch.float64)
+            gaps = exact(seen["found"][rule]["gaps"])
             steps = min(len(gaps) - 1, 120)
-            record = simulate(problem, method(TopK(k)), torch.tensor(seen["start"]), steps, eta, limit=1e300)
+            record = simulate(problem, method(TopK(k)), exact(seen["start"]), steps, eta, limit=1e300)
             torch.testing.assert_close(gaps[: steps + 1], record.gap[:, 0], rtol=1e-6, atol=1e-13)
             if rule == "feedback":
-                memory = torch.tensor(seen["found"][rule]["seen"][steps - 1]["after"], dtype=torch.float64)
+                memory = exact(seen["found"][rule]["seen"][steps - 1]["after"])
                 torch.testing.assert_close(memory, record.state[0], rtol=1e-6, atol=1e-12)
-    assert torch.equal(Quadratic(torch.tensor(bench_memory({})["matrices"]), torch.zeros(3, 3)).matrices, top_1_failure().matrices)
+    assert torch.equal(exact(bench_memory({})["matrices"]), top_1_failure().matrices)
 
 
 @pytest.fixture

@@ -114,16 +114,17 @@ class Gaps {
     const pad = { left: 52, right: 12, top: 24, bottom: 44 };
     this.svg.attr("viewBox", `0 0 ${width} ${height}`);
     const x = (this.x = d3.scaleLinear([0, STEPS], [pad.left, width - pad.right]));
-    const y = d3.scaleLog([FLOOR, ROOF], [height - pad.bottom, pad.top]).clamp(true);
+    const scale = d3.scaleLinear([Math.log10(FLOOR), Math.log10(ROOF)], [height - pad.bottom, pad.top]);
+    const y = (gap) => scale(Math.log10(clamp(gap, FLOOR, ROOF)));
     this.axes.x.attr("transform", `translate(0,${height - pad.bottom})`).call(d3.axisBottom(x).ticks(5).tickSize(4));
-    this.axes.y.attr("transform", `translate(${pad.left},0)`).call(d3.axisLeft(y).tickValues([1e-12, 1e-8, 1e-4, 1, 1e4, 1e8])
-      .tickFormat((v) => (v === 1 ? "1" : `10${superscript(Math.round(Math.log10(v)))}`)).tickSize(4));
+    this.axes.y.attr("transform", `translate(${pad.left},0)`).call(d3.axisLeft(scale).tickValues([-12, -8, -4, 0, 4, 8])
+      .tickFormat((v) => (v === 0 ? "1" : `10${superscript(v)}`)).tickSize(4));
     for (const [key, { gaps }] of Object.entries(found)) {
       const inside = gaps.filter((gap) => gap <= ROOF).length;
       const drawn = gaps.slice(0, Math.min(gaps.length, inside + 1));
-      this.lines[key].attr("d", polyline(drawn.map((gap, i) => [x(i), y(Math.max(gap, FLOOR))])));
+      this.lines[key].attr("d", polyline(drawn.map((gap, i) => [x(i), y(gap)])));
       const here = gaps[n] ?? Infinity;
-      this.dots[key].attr("cx", x(n)).attr("cy", y(clamp(here, FLOOR, ROOF))).attr("visibility", here <= ROOF ? "visible" : "hidden");
+      this.dots[key].attr("cx", x(n)).attr("cy", y(here)).attr("visibility", here <= ROOF ? "visible" : "hidden");
     }
     const gone = Object.entries(found).find(([, { gaps }]) => gaps.some((gap) => gap > ROOF));
     const at = gone ? gone[1].gaps.findIndex((gap) => gap > ROOF) : 0;
