@@ -33,6 +33,8 @@ HEIGHT = {
     "compressors": "50rem",
     "descent": "44rem",
     "descent-adversary": "44rem",
+    "memory": "38rem",
+    "memory-adversary": "42rem",
     "subsets": "40rem",
 }
 

@@ -264,6 +264,56 @@ union_size = _formula("union_size", d * (1 - (1 - k / d) ** N), _OWN)
 dense_share = _formula("dense_share", 2 / N, _OWN)
 break_even_load = _formula("break_even_load", (T_0 / F - fixed_1) * v, _OWN)
 break_even_bandwidth = _formula("break_even_bandwidth", (load_0 - F * load) / (F * fixed_1 - fixed_0), _OWN)
+# The same with every constant written out. K is the number of the last step, so that K + 1 iterates are averaged.
+K, omega, L_mean = sp.symbols("K omega L_mean", positive=True)
+_cap = 14 * _spread * L
+_n0 = 56 * _spread * L / mu
+_log = sp.Max(1, sp.log(mu**2 * r0 * (K + 1) ** 2 / (4 * _noise)))
+_power = (1 - mu * eta / 2) ** (K + 1)
+ef_noise = _formula("ef_noise", _noise, f"{_PAPER}, Theorem 21")
+ef_n0 = _formula("ef_n0", _n0, f"{_PAPER}, Theorem 21")
+ef_virtual_step = _formula("ef_virtual_step", 1 / (4 * L * (1 + 2 * B_aff / N)), f"{_PAPER}, Lemma 27")
+ef_bound_decreasing = _formula(
+    "ef_bound_decreasing", 6272 * ef_a1.expression / K**2 + 32 * ef_a2.expression / K, f"{_PAPER}, Theorem 21"
+)
+ef_bound_decreasing_whole = _formula(
+    "ef_bound_decreasing_whole",
+    2 * mu * (_n0 - 1) ** 2 * r0 / ((2 * _n0 + K) * (K + 1)) + 32 * _noise / (mu * (2 * _n0 + K)),
+    _OWN,
+)
+ef_bound_any_step = _formula("ef_bound_any_step", 2 * mu * r0 * _power / (1 - _power) + 4 * _noise * eta, _OWN)
+ef_log = _formula("ef_log", _log, _OWN)
+ef_step_constant = _formula("ef_step_constant", sp.Min(1 / _cap, 2 * _log / (mu * (K + 1))), _OWN)
+ef_bound_constant = _formula(
+    "ef_bound_constant",
+    56 * ef_a3.expression * sp.exp(-(K + 1) / ef_a4.expression) + 8 * ef_a2.expression * (1 + _log) / (K + 1),
+    _OWN,
+)
+ef_step_equal = _formula("ef_step_equal", sp.Min(1 / _cap, sp.sqrt(r0 / (_noise * (K + 1)))), f"{_PAPER}, Theorem 21")
+ef_bound_equal = _formula(
+    "ef_bound_equal",
+    4 * ((_cap - mu / 2) * r0 / (K + 1) + 2 * sp.sqrt(_noise * r0 / (K + 1))),
+    f"{_PAPER}, Theorem 21",
+)
+ef_bound_linear = _formula("ef_bound_linear", 4 * r0 / eta * _power, _OWN)
+ef_wide_step = _formula("ef_wide_step", 1 / (8 * _spread * L), _OWN)
+ef_second_noise = _formula("ef_second_noise", (C_aff + 2 * B_aff * D) / N, _OWN)
+ef_second_memory = _formula("ef_second_memory", 8 * L * (delta - 1) * (2 * _spread * D + C_aff), _OWN)
+ef_floor = _formula("ef_floor", 4 * (eta * ef_second_noise.expression + eta**2 * ef_second_memory.expression), _OWN)
+ef_theta = _formula("ef_theta", 1 - sp.sqrt(1 - 1 / delta), "Richtárik, Sokolov and Fatkhullin 2021")
+_theta = ef_theta.expression
+memory_gain = _formula("memory_gain", (1 - _theta) / _theta, _OWN)
+ef21_step = _formula("ef21_step", 1 / (L + L_mean * (1 - _theta) / _theta), "Richtárik, Sokolov and Fatkhullin 2021")
+ef21_pl_step = _formula(
+    "ef21_pl_step",
+    sp.Min(1 / (L + sp.sqrt(2) * L_mean * (1 - _theta) / _theta), _theta / (2 * mu)),
+    "Richtárik, Sokolov and Fatkhullin 2021",
+)
+ef21_factor = _formula("ef21_factor", 1 - eta * mu, "Richtárik, Sokolov and Fatkhullin 2021")
+ef21_weight = _formula("ef21_weight", eta / (2 * (_theta - eta * mu)), _OWN)
+induced_omega = _formula("induced_omega", (zeta - 1) * (1 - 1 / delta), "Horváth and Richtárik 2021")
+induced_step = _formula("induced_step", 1 / (L * (1 + 2 * omega / N)), "Horváth and Richtárik 2021")
+induced_floor = _formula("induced_floor", 2 * eta * omega * D / (mu * N), "Horváth and Richtárik 2021")
 
 
 def largest(*values) -> sp.Expr:

@@ -78,6 +78,11 @@ DEFAULTS = {
     },
     "agents": {"c": "top-1", "eta": 0.05, "off": 0, "n": 6, "seed": 1, "turn": 335, "rise": 20},
     "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": 2, "excess": 0.5, "eta": 0.1},
+    "memory": {"problem": "example", "eta": -1.3, "k": 1, "seed": 0, "n": 40},
+    "memory-adversary": {
+        "claim": "lem-virtual-step", "version": "printed", "seed": 1, "x": [],
+        "N": 4, "delta": 3.0, "B": 0.0, "C": 1.0, "kappa": 10,
+    },
 }
 
 # The scripts that a picture is built from, besides those that all of them share and its own.
@@ -90,6 +95,8 @@ PARTS = {
     "descent-adversary": ("hunt.js",),
     "agents": (),
     "subsets": (),
+    "memory": (),
+    "memory-adversary": ("hunt.js",),
 }
 
 # What each picture is called where it cannot be seen.
@@ -102,6 +109,8 @@ TITLES = {
     "descent-adversary": "An adversary that tries to break the bounds for one step of compressed gradient descent",
     "agents": "Three agents in space: their gradients, their messages, and where the mean of the messages leads",
     "subsets": "Example 2 and its relatives: who keeps which coordinate, and how fast the run leaves the minimum",
+    "memory": "Memory on and off: the gaps of three methods, and what the agents owe",
+    "memory-adversary": "An adversary that tries to break the lemmas and the theorem of error feedback",
 }
 
 
