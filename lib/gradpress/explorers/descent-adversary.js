@@ -201,3 +201,5 @@ const EXPLORER = hunter({
     return (trial, x, width) => view.draw(trial, x, width);
   },
 });
+
+export const hunting = { challenge };

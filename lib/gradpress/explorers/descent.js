@@ -284,3 +284,5 @@ const EXPLORER = {
     };
   },
 };
+
+export const simulation = { descend, gaps, promise };
