@@ -30,6 +30,7 @@ HEIGHT = {
     "classes": "39rem",
     "adversary": "42rem",
     "agents": "44rem",
+    "agents-adversary": "42rem",
     "subsets": "40rem",
 }
 

@@ -28,6 +28,7 @@ FROM_PYTHON = {
     "classes": ("c", "top-k"),
     "adversary": ("claim", "lem-top-k"),
     "agents": ("c", "identity"),
+    "agents-adversary": ("claim", "thm-diana"),
     "subsets": ("kind", "shifts"),
 }
 

@@ -42,7 +42,17 @@ DEFAULTS = {
         "s": 8,
     },
     "agents": {"c": "top-1", "eta": 0.05, "off": 0, "n": 6, "seed": 1, "turn": 335, "rise": 20},
-    "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": 2, "excess": 0.5, "eta": 0.1},
+    "agents-adversary": {
+        "claim": "err-dcgd-convexity",
+        "version": "printed",
+        "N": 2,
+        "omega": 1,
+        "share": 0.5,
+        "theta": 1,
+        "seed": 1,
+        "x": [],
+    },
+    "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": "2", "excess": 0.5, "eta": 0.1},
 }
 
 # The scripts that a picture is built from, besides those that all of them share and its own.
@@ -51,6 +61,7 @@ PARTS = {
     "classes": (),
     "adversary": ("vector.js", "hunt.js"),
     "agents": (),
+    "agents-adversary": ("hunt.js",),
     "subsets": (),
 }
 
@@ -60,6 +71,7 @@ TITLES = {
     "classes": "The classes of compressors as regions of the plane of the two moments",
     "adversary": "An adversary that tries to break the class inequalities",
     "agents": "Three agents in space: their gradients, their messages, and where the mean of the messages leads",
+    "agents-adversary": "An adversary that tries to break the theorems on many agents",
     "subsets": "Example 2 and its relatives: who keeps which coordinate, and how fast the run leaves the minimum",
 }
 
