@@ -28,6 +28,7 @@ SCRIPTS = {f"{name}.js": Path(__file__).with_name(f"explorer_{name}.js") for nam
 HEIGHT = {
     "adversary": "42rem",
     "agents": "44rem",
+    "agents-adversary": "42rem",
     "bottleneck": "46rem",
     "classes": "39rem",
     "compressors": "50rem",

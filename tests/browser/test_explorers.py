@@ -35,6 +35,7 @@ FROM_PYTHON = {
     "descent": ("c", "top-k"),
     "descent-adversary": ("claim", "theorem-17"),
     "agents": ("c", "identity"),
+    "agents-adversary": ("claim", "thm-diana"),
     "subsets": ("kind", "shifts"),
     "memory": ("problem", "disagree"),
     "memory-adversary": ("claim", "regime-equal"),

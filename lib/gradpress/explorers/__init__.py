@@ -83,6 +83,17 @@ DEFAULTS = {
         "claim": "lem-virtual-step", "version": "printed", "seed": 1, "x": [],
         "N": 4, "delta": 3.0, "B": 0.0, "C": 1.0, "kappa": 10,
     },
+    "agents-adversary": {
+        "claim": "err-dcgd-convexity",
+        "version": "printed",
+        "N": 2,
+        "omega": 1,
+        "share": 0.5,
+        "theta": 1,
+        "seed": 1,
+        "x": [],
+    },
+    "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": "2", "excess": 0.5, "eta": 0.1},
 }
 
 # The scripts that a picture is built from, besides those that all of them share and its own.
@@ -94,6 +105,7 @@ PARTS = {
     "descent": (),
     "descent-adversary": ("hunt.js",),
     "agents": (),
+    "agents-adversary": ("hunt.js",),
     "subsets": (),
     "memory": (),
     "memory-adversary": ("hunt.js",),
@@ -108,6 +120,7 @@ TITLES = {
     "descent": "Compressed gradient descent in a valley: the path, the gap, and what a theorem promises",
     "descent-adversary": "An adversary that tries to break the bounds for one step of compressed gradient descent",
     "agents": "Three agents in space: their gradients, their messages, and where the mean of the messages leads",
+    "agents-adversary": "An adversary that tries to break the theorems on many agents",
     "subsets": "Example 2 and its relatives: who keeps which coordinate, and how fast the run leaves the minimum",
     "memory": "Memory on and off: the gaps of three methods, and what the agents owe",
     "memory-adversary": "An adversary that tries to break the lemmas and the theorem of error feedback",

@@ -6,9 +6,8 @@ const KINDS = {
   shifts: { label: "this book: d shifts of one vector, Top-k" },
   signs: { label: "this book: d shifts of one vector, scaled sign" },
 };
-const chosenKind = (state) => state.kind;
 const largestK = (state) => (state.kind === "subsets" ? Math.floor((state.d - 1) / 2) : state.d - 1);
-const keptK = (state) => Math.min(state.k, largestK(state));
+const keptK = (state) => Math.min(Number(state.k), largestK(state));
 
 function subsetsOf(d, k, from = 0) {
   if (k === 0) return [[]];
@@ -17,14 +16,14 @@ function subsetsOf(d, k, from = 0) {
   return found;
 }
 
-// The agents as pairs (v, w): ∇f(x) = 2⟨v, x⟩ v / w + what the second part of f adds.
+// The vectors v of the agents; b belongs to Example 2, g is the vector that is shifted.
 function agentsOf(state) {
   const { d } = state;
   const k = keptK(state);
   if (state.kind === "subsets") {
     const b = formulas.example_2_least_b({ d, d_1: k }) + state.excess;
     const c = (1 + b * k) / (d - k);
-    return { b, c, agents: subsetsOf(d, k).map((set) => Array.from({ length: d }, (_, j) => (set.includes(j) ? -b : c))) };
+    return { b, agents: subsetsOf(d, k).map((set) => Array.from({ length: d }, (_, j) => (set.includes(j) ? -b : c))) };
   }
   const g = state.kind === "signs" ? signVector(d) : topVector(d, k);
   return { g, agents: g.map((_, j) => g.map((__, i) => g[(i - j + d) % d])) };
@@ -179,7 +178,8 @@ const EXPLORER = {
     { key: "kind", word: "construction", options: Object.entries(KINDS).map(([key, { label }]) => [key, label]) },
     { key: "version", word: "factor of Example 2", radio: true, options: [["printed", "as printed"], ["corrected", "as corrected"]] },
     { key: "d", symbol: "d", word: "dimension", min: 3, max: 9, step: 1 },
-    { key: "k", symbol: "k", word: "coordinates kept, d₁", min: 1, max: 8, step: 1, top: largestK, shown: (state) => state.kind !== "signs" && largestK(state) > 1 },
+    { key: "k", symbol: "k", word: "coordinates kept, d₁", options: ["1", "2", "3", "4", "5", "6", "7", "8"].map((k) => [k, k]),
+      allowed: (state, k) => Number(k) <= largestK(state), actual: (state) => String(keptK(state)), shown: (state) => state.kind !== "signs" },
     { key: "excess", symbol: "b", word: "above its least value", min: 0.1, max: 10, step: 0.1, shown: (state) => state.kind === "subsets" },
     { key: "eta", symbol: "η", word: "step size", min: 0.01, max: 0.5, step: 0.01 },
   ],
@@ -200,7 +200,7 @@ const EXPLORER = {
     const say = kit.words();
     return (state) => {
       const widths = [left.clientWidth, right.clientWidth];
-      version.hidden = chosenKind(state) !== "subsets";
+      version.hidden = state.kind !== "subsets";
       kit.root.style.setProperty("--gp-accent", "var(--gp-biased)");
       const found = agentsOf(state);
       const seen = rounds(state, found.agents);
