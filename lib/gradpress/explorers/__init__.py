@@ -77,7 +77,6 @@ DEFAULTS = {
         "x": [],
     },
     "agents": {"c": "top-1", "eta": 0.05, "off": 0, "n": 6, "seed": 1, "turn": 335, "rise": 20},
-    "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": 2, "excess": 0.5, "eta": 0.1},
     "memory": {"problem": "example", "eta": -1.3, "k": 1, "seed": 0, "n": 40},
     "memory-adversary": {
         "claim": "lem-virtual-step", "version": "printed", "seed": 1, "x": [],
