@@ -41,6 +41,7 @@ DEFAULTS = {
         "k": 9,
         "s": 8,
     },
+    "selection": {"law": "normal", "mean": 0.0, "nu": 3.0, "a": 2.5, "d": "1000", "k": 50, "seed": 1},
 }
 
 # What each picture is called where it cannot be seen.
@@ -48,6 +49,7 @@ TITLES = {
     "compressors": "Two compressors and a vector: what they send, how far it scatters, how much it shrinks",
     "classes": "The classes of compressors as regions of the plane of the two moments",
     "adversary": "An adversary that tries to break the class inequalities",
+    "selection": "Greedy and blind selection under a law: where the coordinates are, where the energy is, what is kept",
 }
 
 
@@ -129,7 +131,7 @@ def esm(name: str) -> str:
         _text("kit.js"),
         _text("vector.js"),
         _text(f"{name}.js"),
-        "export const internals = { OPERATORS, formulas, uniforms };",
+        "export const internals = { OPERATORS, formulas, uniforms, ...(typeof INTERNALS === 'object' ? INTERNALS : {}) };",
         "export default { render };",
     ])
 
