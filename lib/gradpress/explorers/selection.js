@@ -159,15 +159,21 @@ function keptShare(law, d, k) {
 const logDensity = (y, d, k) => (y > 0 ? -k * Math.log1p(Math.exp(-y)) - (d - k) * (y + Math.log1p(Math.exp(-y)))
   : k * (y - Math.log1p(Math.exp(y))) - (d - k) * Math.log1p(Math.exp(y)));
 
-// The shares that Top-k keeps of one vector, for every k: sorted uniform numbers are quotients of sums of exponential ones.
-function drawShares(law, d, random) {
+// One vector, largest magnitude first, and the share that Top-k keeps of it for every k: sorted uniform numbers are
+// quotients of sums of exponential ones.
+function drawVector(law, d, random) {
+  const sorted = new Float64Array(d);
   const kept = new Float64Array(d + 1);
   const arrivals = new Float64Array(d + 1);
   let clock = 0;
   for (let j = 0; j <= d; j += 1) arrivals[j] = clock += -Math.log(1 - random());
-  for (let j = 0; j < d; j += 1) kept[j + 1] = kept[j] + law.Q(arrivals[j] / clock) ** 2;
-  for (let j = 1; j <= d; j += 1) kept[j] /= kept[d];
-  return kept;
+  for (let j = 0; j < d; j += 1) {
+    sorted[j] = law.Q(arrivals[j] / clock);
+    kept[j + 1] = kept[j] + sorted[j] ** 2;
+  }
+  const all = kept[d];
+  for (let j = 1; j <= d; j += 1) kept[j] /= all;
+  return { sorted, kept };
 }
 
 const INTERNALS = { selection: { makeLaw, keptShare } };
@@ -182,11 +188,14 @@ function portrait(state) {
   const d = sizeOf(state);
   const law = makeLaw(state);
   const random = uniforms(state.seed);
-  const one = drawShares(law, d, random);
-  const some = law.curve ? [one] : [one, ...Array.from({ length: clamp(2e5 / d, 4, 40) - 1 }, () => drawShares(law, d, random))];
+  const { sorted, kept: one } = drawVector(law, d, random);
+  const some = law.curve ? [one] : [one, ...Array.from({ length: clamp(2e5 / d, 4, 40) - 1 }, () => drawVector(law, d, random).kept)];
   const counts = [...new Set(Array.from({ length: 61 }, (_, i) => Math.round(d ** (i / 60))))];
   const mean = (k) => (law.curve ? keptShare(law, d, k) : some.reduce((sum, shares) => sum + shares[k], 0) / some.length);
-  const rug = Array.from({ length: Math.min(d, RUG) }, () => ({ t: law.Q(1 - random()), lot: random() }));
+  const rug = Array.from({ length: Math.min(d, RUG) }, (_, i) => {
+    const rank = d <= RUG ? i : Math.floor(d * random());
+    return { t: sorted[rank], rank, lot: random() };
+  });
   return { d, law, one, vectors: some.length, mean, rug, curve: counts.map((k) => [k, mean(k)]), single: counts.map((k) => [k, one[k]]) };
 }
 
@@ -278,7 +287,7 @@ class Densities {
   drawRug({ rug, x, shape, floor, k, d }) {
     const at = (t) => x(clamp(t, shape.low, shape.high)).toFixed(1);
     const ticks = (level, kept) => rug.filter(kept).map(({ t }) => `M${at(t)},${level}v14`).join("");
-    const greedy = ({ t }) => t > this.cut || k === d;
+    const greedy = ({ rank }) => rank < k;
     const blind = ({ lot }) => lot < k / d;
     this.rows.lost.attr("d", ticks(floor + 36, (entry) => !greedy(entry)));
     this.rows.top.attr("d", ticks(floor + 36, greedy));
@@ -351,7 +360,7 @@ class Shares {
     const k = countOf(state);
     this.share = share;
     const height = clamp(width * 0.66, 230, 340);
-    const pad = { left: 42, right: 12, top: 26, bottom: 38 };
+    const pad = { left: 42, right: 26, top: 26, bottom: 38 };
     const x = (this.x = logScale([1, d], [pad.left, width - pad.right]));
     const y = d3.scaleLinear([0, 1], [height - pad.bottom, pad.top]);
     this.svg.attr("viewBox", `0 0 ${width} ${height}`).attr("aria-label",
@@ -370,9 +379,10 @@ class Shares {
     const late = x(k) > width * 0.62;
     this.text.gain.attr("x", x(k) + (late ? -12 : 12)).attr("text-anchor", late ? "end" : "start")
       .attr("y", Math.max(pad.top + 14, (y(share) + y(k / d)) / 2 - 2)).text(`× ${number((share * d) / k)}`);
-    const half = found.curve.find(([, v]) => v > 0.62) ?? found.curve.at(-1);
-    this.text.greedy.attr("x", x(half[0]) - 8).attr("text-anchor", x(half[0]) - pad.left > 70 ? "end" : "start").attr("y", y(0.66));
-    this.text.blind.attr("x", width - pad.right - 4).attr("y", y(0.06));
+    const free = x(k) < width / 2 ? 0.78 : 0.34; // away from the handle
+    const [n, v] = found.curve.find(([count]) => x(count) > free * width) ?? found.curve.at(-1);
+    this.text.greedy.attr("x", x(n) - 4).attr("text-anchor", "end").attr("y", Math.max(17, y(v) - 9));
+    this.text.blind.attr("x", width - pad.right - 12).attr("y", y(0.06));
     this.text.x.attr("x", width - pad.right).attr("y", height - 3);
     this.text.y.attr("x", 2).attr("y", 13);
     this.announce();
@@ -393,7 +403,7 @@ class Gauge {
 
   draw({ d, k, gain, low, high }, width) {
     const most = Math.max(d / k, 1.0001);
-    const scale = logScale([1, most], [10, width - 12]);
+    const scale = logScale([1, most], [10, width - 26]);
     const x = (v) => scale(clamp(v, 1, most));
     this.svg.attr("viewBox", `0 0 ${width} 78`).attr("aria-label",
       `The gain, ${number(gain)}, on a scale from 1 to d/k = ${number(most)}; symmetric log-concave laws lie from ${number(low)} to ${number(high)}.`);
