@@ -316,6 +316,37 @@ induced_step = _formula("induced_step", 1 / (L * (1 + 2 * omega / N)), "Horváth
 induced_floor = _formula("induced_floor", 2 * eta * omega * D / (mu * N), "Horváth and Richtárik 2021")
 
 
+# Chapter selection: q = k/d the share of coordinates that is kept, m = d − k; h_1 and h_2 the sums of 1/i and 1/i² over
+# k < i ≤ d; Q the magnitude that a standard normal coordinate exceeds with probability q; a the index of a power tail.
+_left = d - k
+h1, h2, threshold, tail_index, rate = sp.symbols("h_1 h_2 Q a R", positive=True)
+uniform_lost_ratio = _formula(
+    "uniform_lost_ratio", (1 - k / (d + 1)) * (1 - k / (d + 2)), f"{_PAPER}, Lemma 20(a)"
+)
+uniform_gain = _formula(
+    "uniform_gain", (d**2 + d * _left + _left**2 + 3 * (d + _left) + 2) / ((d + 1) * (d + 2)), _OWN
+)
+exponential_gain = _formula("exponential_gain", (1 + (1 + h1) ** 2 + h2) / 2, _OWN)
+uniform_limit_lost = _formula("uniform_limit_lost", (1 - q) ** 3, _OWN)
+exponential_limit_lost = _formula("exponential_limit_lost", 1 - q * (1 + (1 - sp.log(q)) ** 2) / 2, _OWN)
+normal_limit_lost = _formula(
+    "normal_limit_lost", 1 - q - sp.sqrt(2 / sp.pi) * threshold * sp.exp(-(threshold**2) / 2), _OWN
+)
+_centre = sp.Symbol("m", positive=True)
+_bells = [sp.exp(-((threshold - side * _centre) ** 2) / 2) / sp.sqrt(2 * sp.pi) for side in (1, -1)]
+folded_normal_kept = _formula(
+    "folded_normal_kept",
+    q + ((threshold + _centre) * _bells[0] + (threshold - _centre) * _bells[1]) / (1 + _centre**2),
+    _OWN,
+)
+pareto_limit_lost = _formula("pareto_limit_lost", 1 - q ** (1 - 2 / tail_index), _OWN)
+pareto_kept_least = _formula("pareto_kept_least", 1 - tail_index / 2, _OWN)
+binary_entropy = _formula("binary_entropy", -(q * sp.log(q) + (1 - q) * sp.log(1 - q)) / sp.log(2), "Shannon")
+top_k_bits = _formula("top_k_bits", 32 * q - (q * sp.log(q) + (1 - q) * sp.log(1 - q)) / sp.log(2), _OWN)
+rand_k_lost = _formula("rand_k_lost", 1 - rate / 32, f"{_PAPER}, Figure 1")
+normal_floor = _formula("normal_floor", sp.Integer(4) ** (-rate), "Shannon")
+
+
 def largest(*values) -> sp.Expr:
     """The largest of exact numbers, decided exactly.
 

@@ -93,6 +93,7 @@ DEFAULTS = {
         "x": [],
     },
     "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": "2", "excess": 0.5, "eta": 0.1},
+    "selection": {"law": "normal", "mean": 0.0, "nu": 3.0, "a": 2.5, "d": "1000", "k": 50, "seed": 1},
 }
 
 # The scripts that a picture is built from, besides those that all of them share and its own.
@@ -108,6 +109,7 @@ PARTS = {
     "subsets": (),
     "memory": (),
     "memory-adversary": ("hunt.js",),
+    "selection": (),
 }
 
 # What each picture is called where it cannot be seen.
@@ -123,6 +125,7 @@ TITLES = {
     "subsets": "Example 2 and its relatives: who keeps which coordinate, and how fast the run leaves the minimum",
     "memory": "Memory on and off: the gaps of three methods, and what the agents owe",
     "memory-adversary": "An adversary that tries to break the lemmas and the theorem of error feedback",
+    "selection": "Greedy and blind selection under a law: where the coordinates are, where the energy is, what is kept",
 }
 
 
@@ -204,7 +207,7 @@ def esm(name: str) -> str:
         _text("kit.js"),
         *map(_text, PARTS[name]),
         _text(f"{name}.js"),
-        "export const internals = { OPERATORS, formulas, uniforms };",
+        "export const internals = { OPERATORS, formulas, uniforms, ...(typeof INTERNALS === 'object' ? INTERNALS : {}) };",
         "export default { render };",
     ])
 
