@@ -77,14 +77,32 @@ def site():
 
 
 @pytest.fixture
-def visit(browser, site):
-    """``visit(path, mode)`` opens a page of the book as a reader who was never here before, and returns the Visit."""
-    contexts = []
+def contexts(browser):
+    """``contexts(options)`` is a browser of a reader who was never here before; all are closed after the test."""
+    made = []
 
-    def open_page(path, mode="light"):
-        contexts.append(browser.new_context(**MODES[mode]))
-        return Visit(contexts[-1], site).open(path)
+    def new(**options):
+        made.append(browser.new_context(**options))
+        return made[-1]
 
-    yield open_page
-    for context in contexts:
+    yield new
+    for context in made:
         context.close()
+
+
+@pytest.fixture
+def visit(contexts, site):
+    """``visit(path, mode)`` opens a page of the book, and returns the Visit."""
+    return lambda path, mode="light": Visit(contexts(**MODES[mode]), site).open(path)
+
+
+@pytest.fixture
+def unset(contexts, site):
+    """As ``visit``, but formulas stay as they are written: for what a page does beside them, and much quicker."""
+
+    def open_page(path, mode="light", **options):
+        context = contexts(**(MODES[mode] | options))
+        context.route("**/mathjax/**", lambda route: route.fulfill(body="", content_type="text/javascript"))
+        return Visit(context, site).open(path)
+
+    return open_page

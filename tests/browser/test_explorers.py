@@ -16,11 +16,30 @@ import torch
 
 from gradpress import explorers
 from gradpress.classes import B1, B2, B3, Unbiased
+from gradpress.compressors import TopK
 from gradpress.explorers import catalogue
+from gradpress.methods import DCGD, EF21, ErrorFeedback
+from gradpress.problems import Quadratic, top_1_failure
+from gradpress.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ROOT / "_build" / "measured" / "explorers.json"
 FIRST_ANSWER, REDRAW, SLACK = 1500, 16, 5  # milliseconds, milliseconds, times
+
+# A change that Python makes to a picture: a menu and one of its entries.
+FROM_PYTHON = {
+    "compressors": ("c1", "sign"),
+    "classes": ("c", "top-k"),
+    "adversary": ("claim", "lem-top-k"),
+    "bottleneck": ("dense", "tree"),
+    "descent": ("c", "top-k"),
+    "descent-adversary": ("claim", "theorem-17"),
+    "agents": ("c", "identity"),
+    "agents-adversary": ("claim", "thm-diana"),
+    "subsets": ("kind", "shifts"),
+    "memory": ("problem", "disagree"),
+    "memory-adversary": ("claim", "regime-equal"),
+}
 
 BLANK = """<!doctype html><html lang="en" data-theme="light"><title>blank</title><body><div id="place"></div>"""
 RUN = """async ([text, state, place]) => {
@@ -65,9 +84,9 @@ def name(request):
 
 
 @pytest.fixture
-def place(visit, name):
+def place(unset, name):
     """The first page that shows the explorer, and the explorer in it once it has answered."""
-    page = visit(pages_of(name)[0]).page
+    page = unset(pages_of(name)[0]).page
     return page, settled(page, name)
 
 
@@ -82,11 +101,13 @@ def settled(page, name):
 
 def halt(page, root):
     """Stop what moves by itself, so that a change in the picture has one cause."""
-    page.wait_for_timeout(150)
-    pause = root.get_by_role("button", name="pause", exact=True)
-    if pause.count():
-        pause.click()
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(100)
+    if root.get_by_role("button", name=re.compile("^(play|pause)$")).count():
+        page.wait_for_timeout(50)
+        pause = root.get_by_role("button", name="pause", exact=True)
+        if pause.count():
+            pause.click()
+        page.wait_for_timeout(400)
 
 
 def shown(root):
@@ -250,8 +271,7 @@ def test_module_runs_without_the_book(browser, name):
     controls = root.locator("button, input, select, [role=slider]")
     assert controls.count() == root.locator("[data-lm-suppress-shortcuts=true]").count(), "JupyterLab takes arrow keys"
     before = shown(root)
-    key, value = {"compressors": ("c1", "sign"), "classes": ("c", "top-k"), "adversary": ("claim", "lem-top-k"),
-                  "bottleneck": ("dense", "tree")}[name]
+    key, value = FROM_PYTHON[name]
     page.evaluate("([key, value]) => window.model.set('state', {[key]: value})", [key, value])
     page.wait_for_timeout(300)
     assert shown(root) != before
@@ -366,10 +386,10 @@ def test_names_for_a_screen_reader(place, name):
     assert root.locator("[role=status][aria-live=polite]").count() == 1
 
 
-def test_state_travels_in_the_address(visit, name):
+def test_state_travels_in_the_address(unset, name):
     """Nothing is written at load; what a reader does is; a colleague who opens the address sees the same picture."""
     path = pages_of(name)[0]
-    page = visit(path).page
+    page = unset(path).page
     root = settled(page, name)
     assert page.evaluate("location.hash") == ""
     for control in root.locator("input[type=range]:visible").all():
@@ -380,31 +400,31 @@ def test_state_travels_in_the_address(visit, name):
     state = root.evaluate("el => el.gradpress.state()")
     address = page.evaluate("location.hash")
     assert address.startswith(f"#{name}:")
-    other = visit(path + address).page
+    other = unset(path + address).page
     twin = settled(other, name)
     assert twin.evaluate("el => el.gradpress.state()") == state
-    if name != "adversary":  # whose picture also says how far the search has gone
+    if "hunt.js" not in explorers.PARTS[name]:  # a hunter's picture also says how far the search has gone
         assert shown(twin) == shown(root)
     reset(other, twin)
     assert other.evaluate("location.hash") == ""
     assert twin.evaluate("el => el.gradpress.state()") != state
 
 
-def test_a_broken_address_shows_the_first_state(visit, name):
+def test_a_broken_address_shows_the_first_state(unset, name):
     path = pages_of(name)[0]
-    sane = settled(visit(path).page, name).evaluate("el => el.gradpress.state()")
+    sane = settled(unset(path).page, name).evaluate("el => el.gradpress.state()")
     for address in (f"#{name}:d=abc,c=nothing,x=1_q,unknown=3", f"#{name}:", "#;;:=,", f"#{name}:k"):
-        seen = visit(path + address)
+        seen = unset(path + address)
         assert settled(seen.page, name).evaluate("el => el.gradpress.state()") == sane
         assert seen.errors == []
 
 
-def test_several_explorers_do_not_clash(visit):
+def test_several_explorers_do_not_clash(unset):
     """On a page with two of them, each one's state has its own part of the address and survives the other's."""
     path = next((p for p in pages_of("adversary") if len(set(explorers_on(p))) > 1), None)
     assert path, "no page has two explorers"
     first, second = explorers_on(path)[:2]
-    page = visit(path).page
+    page = unset(path).page
     for name in (first, second):
         settled(page, name).locator("input[type=range]:visible").first.focus()
         page.keyboard.press("ArrowLeft")
@@ -415,7 +435,7 @@ def test_several_explorers_do_not_clash(visit):
 
 
 def explorers_on(path):
-    return re.findall(r"^```\{explorer\} (\w+)$", (ROOT / path).with_suffix(".md").read_text("utf-8"), re.MULTILINE)
+    return re.findall(r"^```\{explorer\} ([\w-]+)$", (ROOT / path).with_suffix(".md").read_text("utf-8"), re.MULTILINE)
 
 
 def test_lives_in_a_file_without_a_server(browser, name):
@@ -432,9 +452,9 @@ def test_lives_in_a_file_without_a_server(browser, name):
 
 
 @pytest.mark.parametrize("mode", ["light", "dark", "phone"])
-def test_fits_and_can_be_read(visit, name, mode):
+def test_fits_and_can_be_read(unset, name, mode):
     """No sideways scrolling, no text below 11 px, nothing to hit below 24 px, ink against ground at least 4.5 : 1."""
-    page = visit(pages_of(name)[0], mode).page
+    page = unset(pages_of(name)[0], mode).page
     root = settled(page, name)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     sizes = root.evaluate(
@@ -465,15 +485,12 @@ def contrast(first, second):
 
 
 @pytest.mark.parametrize("width", [360, 3840])
-def test_any_width(browser, site, name, width):
-    context = browser.new_context(viewport={"width": width, "height": 900})
-    page = context.new_page()
-    page.goto(f"{site}/{pages_of(name)[0]}")
+def test_any_width(unset, name, width):
+    page = unset(pages_of(name)[0], viewport={"width": width, "height": 900}).page
     root = settled(page, name)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     widths = "el => [...el.querySelectorAll('svg[role]')].map(s => s.getBoundingClientRect().width)"
     assert min(root.evaluate(widths)) > 150
-    context.close()
 
 
 # ---------------------------------------------------------------------------------------------------- the adversary
@@ -515,15 +532,15 @@ def test_adversary_reaches_what_is_attained_and_goes_no_further(browser, claim, 
     assert not found["alarm"]
 
 
-def hunted(browser, state):
+def hunted(browser, state, name="adversary"):
     """The end of a search: with reduced motion a press on «play» runs it at once and shows the result."""
     context = browser.new_context(viewport={"width": 800, "height": 900}, reduced_motion="reduce")
     page = context.new_page()
     page.set_content(BLANK)
-    page.evaluate(RUN, [explorers.esm("adversary"), state, None])
+    page.evaluate(RUN, [explorers.esm(name), state, None])
     root = page.locator("#place")
     root.get_by_role("button", name="play").click()
-    page.wait_for_function("document.querySelector('.gp-words').textContent.includes('After 6000 vectors')")
+    page.wait_for_function("document.querySelector('.gp-words').textContent.includes('After 6000 ')")
     score = root.locator(".gp-score")
     result = {"words": words(root), "alarm": "gp-alarming" in score.get_attribute("class"),
               "score": float(score.inner_text().split(":")[1])}  # fmt: skip
@@ -531,19 +548,96 @@ def hunted(browser, state):
     return result
 
 
-def test_adversary_moves_by_itself_only_where_motion_is_welcome(browser, site):
+def test_adversary_moves_by_itself_only_where_motion_is_welcome(unset):
     tried = {}
     for motion in ("no-preference", "reduce"):
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion=motion)
-        page = context.new_page()
-        page.goto(f"{site}/{pages_of('adversary')[0]}")
+        page = unset(pages_of("adversary")[0], reduced_motion=motion).page
         root = page.locator('.gradpress-place[data-place="adversary"]')
         root.scroll_into_view_if_needed()
         page.wait_for_timeout(1500)
         tried[motion] = int(re.search(r"After (\d+) vectors", words(root))[1])
-        context.close()
     assert tried["reduce"] == 1
     assert tried["no-preference"] > 10
+
+
+# ----------------------------------------------------------------------------------------------------------- memory
+
+
+@pytest.mark.refutes("lem-virtual-step", "rem-shared-noise", "err-theorem-21")
+@pytest.mark.parametrize(
+    ("setting", "reached"),
+    [
+        ({"claim": "lem-virtual-step"}, 4),
+        ({"claim": "lem-virtual-step", "N": 9}, 9),
+        ({"claim": "regime-equal", "C": 0, "kappa": 1, "delta": 1}, None),
+        ({"claim": "regime-growing", "C": 0.5, "kappa": 1, "delta": 1}, None),
+    ],
+)
+def test_memory_adversary_breaks_the_printed_and_not_the_corrected(browser, setting, reached):
+    printed = hunted(browser, {**setting, "version": "printed"}, "memory-adversary")
+    corrected = hunted(browser, {**setting, "version": "corrected"}, "memory-adversary")
+    assert printed["alarm"]
+    assert "is refuted" in printed["words"]
+    assert printed["score"] > 1.5
+    assert reached is None or printed["score"] == pytest.approx(reached, rel=1e-3)
+    assert not corrected["alarm"]
+    assert corrected["score"] <= 1 + 1e-9
+    assert reached is None or corrected["score"] > 0.999
+
+
+@pytest.mark.refutes("lem-virtual-step", "lem-memory", "thm-second-order", "thm-error-feedback")
+@pytest.mark.parametrize(
+    ("setting", "least"),
+    [
+        ({"claim": "lem-virtual-step", "version": "independent"}, 0.999),
+        ({"claim": "lem-virtual-step", "version": "independent", "B": 2, "C": 0}, 0.9),
+        ({"claim": "lem-memory", "C": 0}, 0.8),
+        ({"claim": "lem-memory", "delta": 12, "B": 3}, 0.8),
+        ({"claim": "regime-growing", "version": "corrected", "B": 1}, 0.001),
+        ({"claim": "regime-equal", "version": "corrected"}, 0.01),
+        ({"claim": "thm-second-order", "B": 1, "C": 2}, 0.03),
+    ],
+)
+def test_memory_adversary_does_not_break_what_is_proved(browser, setting, least):
+    found = hunted(browser, setting, "memory-adversary")
+    assert not found["alarm"]
+    assert least < found["score"] <= 1 + 1e-9
+
+
+def test_memory_runs_as_the_library_does(bench_memory):
+    """The gaps of all three methods and the memories, on every problem, from several starts."""
+    exact = partial(torch.tensor, dtype=torch.float64)
+    methods = {"off": DCGD, "feedback": ErrorFeedback, "ef21": EF21}
+    states = ({"seed": 4, "k": 2}, {"problem": "agree", "seed": 3}, {"problem": "disagree", "seed": 8, "k": 2, "eta": -0.9})
+    for state in ({}, *states):
+        seen = bench_memory(state)
+        problem = Quadratic(exact(seen["matrices"]), exact(seen["vectors"]))
+        k, eta = state.get("k", 1), 10 ** state.get("eta", -1.3)
+        for rule, method in methods.items():
+            gaps = exact(seen["found"][rule]["gaps"])
+            steps = min(len(gaps) - 1, 120)
+            record = simulate(problem, method(TopK(k)), exact(seen["start"]), steps, eta, limit=1e300)
+            torch.testing.assert_close(gaps[: steps + 1], record.gap[:, 0], rtol=1e-6, atol=1e-13)
+            if rule == "feedback":
+                memory = exact(seen["found"][rule]["seen"][steps - 1]["after"])
+                torch.testing.assert_close(memory, record.state[0], rtol=1e-6, atol=1e-12)
+    assert torch.equal(exact(bench_memory({})["matrices"]), top_1_failure().matrices)
+
+
+@pytest.fixture
+def bench_memory(browser):
+    """What the explorer `memory` computes in a state: its problem, its start and its runs."""
+    context = browser.new_context(viewport={"width": 800, "height": 900})
+
+    def seen(state):
+        page = context.new_page()
+        page.set_content(BLANK)
+        page.evaluate(RUN, [explorers.esm("memory"), state, None])
+        page.wait_for_function("document.getElementById('place').gradpress?.memory")
+        return page.evaluate("document.getElementById('place').gradpress.memory")
+
+    yield seen
+    context.close()
 
 
 # ------------------------------------------------------------------------------------------------------------ speed
@@ -565,9 +659,13 @@ def measured():
     MEASURED.write_text(json.dumps(table, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def test_answers_in_time(place, name, measured):
-    """A slider is moved to and fro 40 times, as a hand would; redraws are timed by the explorer itself."""
-    page, root = place
+def test_answers_in_time(visit, name, measured):
+    """A slider is moved to and fro 40 times, as a hand would; redraws are timed by the explorer itself.
+
+    The page sets its formulas meanwhile, as it does for a reader.
+    """
+    page = visit(pages_of(name)[0]).page
+    root = settled(page, name)
     first = root.evaluate("el => el.gradpress.firstAnswer")
     root.evaluate("el => { el.gradpress.redraws.length = 0; }")
     slider = root.locator("input[type=range]:visible").first

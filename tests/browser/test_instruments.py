@@ -42,9 +42,9 @@ def faults(page, where):
 
 
 @pytest.mark.parametrize("path", QUIZZES)
-def test_quiz_by_keyboard_alone(visit, path):
+def test_quiz_by_keyboard_alone(unset, path):
     """The first question with one right answer: a wrong choice is told why, then the right one is accepted."""
-    page = visit(path).page
+    page = unset(path).page
     tab_to(page, ".quiz-question input[type=radio]")
     page.evaluate("window.question = document.activeElement.closest('.quiz-question')")
     feedback = "window.question.querySelector('.quiz-feedback').innerText"
@@ -82,8 +82,8 @@ TELL_ALL = """() => [...document.querySelectorAll('.quiz-question')].map(questio
 
 
 @pytest.mark.parametrize("path", QUIZZES)
-def test_every_wrong_answer_is_told_why(visit, path):
-    seen = visit(path)
+def test_every_wrong_answer_is_told_why(unset, path):
+    seen = unset(path)
     questions = seen.page.evaluate(TELL_ALL)
     assert questions
     for choices in questions:
@@ -118,8 +118,8 @@ def test_questions_have_names_for_a_screen_reader(visit, path):
 
 @pytest.mark.parametrize("mode", ["light", "dark", "phone"])
 @pytest.mark.parametrize("path", sorted({*QUIZZES, *DECKS}))
-def test_instruments_in_use_are_accessible_and_fit(visit, path, mode):
-    page = visit(path, mode).page
+def test_instruments_in_use_are_accessible_and_fit(unset, path, mode):
+    page = unset(path, mode).page
     page.evaluate(TELL_ALL)
     page.evaluate("document.querySelectorAll('.flashcards-turn').forEach(button => button.click())")
     for where in (".quiz", ".flashcards"):
@@ -147,8 +147,8 @@ def test_quiz_without_a_script(browser, site, path):
 
 
 @pytest.mark.parametrize("path", DECKS)
-def test_flashcards_by_keyboard_alone(visit, path):
-    page = visit(path).page
+def test_flashcards_by_keyboard_alone(unset, path):
+    page = unset(path).page
     face = page.locator(".flashcards-face").first
     progress = page.locator(".flashcards-progress").first
     tab_to(page, ".flashcards-turn")
@@ -179,8 +179,8 @@ def test_flashcards_by_keyboard_alone(visit, path):
 
 
 @pytest.mark.parametrize("path", DECKS)
-def test_shuffled_deck_has_the_same_cards(visit, path):
-    page = visit(path).page
+def test_shuffled_deck_has_the_same_cards(unset, path):
+    page = unset(path).page
     read = """() => { const root = document.querySelector('.flashcards'), fronts = [];
       const cards = root.querySelectorAll('.flashcard-front').length;
       for (let i = 0; i < cards; i++) {
@@ -200,8 +200,8 @@ def test_shuffled_deck_has_the_same_cards(visit, path):
 
 
 @pytest.mark.parametrize("path", DECKS)
-def test_flashcards_where_storage_is_forbidden(visit, browser, path):
-    seen = visit(path)
+def test_flashcards_where_storage_is_forbidden(unset, browser, path):
+    seen = unset(path)
     refuse = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
     seen.page.add_init_script(f"addEventListener('DOMContentLoaded', () => 0); {refuse};")
     seen.errors.clear()
@@ -214,8 +214,8 @@ def test_flashcards_where_storage_is_forbidden(visit, browser, path):
 
 
 @pytest.mark.parametrize("path", DECKS)
-def test_decks_can_be_saved_and_hold_every_card(visit, path):
-    page = visit(path).page
+def test_decks_can_be_saved_and_hold_every_card(unset, path):
+    page = unset(path).page
     for deck in page.locator(".flashcards").all():
         cards = deck.locator(".flashcard-front").count()
         with page.expect_download() as download:

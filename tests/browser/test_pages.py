@@ -47,28 +47,45 @@ LOOK = """() => ({
 
 @pytest.fixture(scope="module")
 def look(browser, site):
-    """``look(path, mode)`` says what is to be seen on a page; each is opened once, and a mode's pages share a cache."""
-    contexts = {mode: browser.new_context(**options) for mode, options in MODES.items()}
+    """``look(path)`` says what is to be seen on a page, mode by mode, and what it asked for.
+
+    Setting the formulas takes most of the time, so each page is opened once, as on a phone, and then becomes a laptop's
+    by day and by night: the theme follows the system's colours, and the layout the width, without loading anew.
+    """
+    context = browser.new_context(**MODES["phone"])
 
     @functools.cache
-    def look_at(path, mode):
-        visit = Visit(contexts[mode], site).open(path)
-        seen = visit.page.evaluate(LOOK) | {"sizes": visit.sizes()}
-        visit.page.evaluate(FLATTEN_FORMULAS)
-        visit.page.add_script_tag(path=AXE)
-        seen["axe"] = visit.page.evaluate(AXE_FINDS, STANDARDS)
-        visit.page.close()
+    def look_at(path):
+        visit = Visit(context, site).open(path)
+        page, seen = visit.page, {"sizes": visit.sizes()}
+        for mode in ("phone", "light", "dark"):
+            become(page, mode)
+            seen[mode] = page.evaluate(LOOK)
+        page.evaluate(FLATTEN_FORMULAS)
+        page.add_script_tag(path=AXE)
+        for mode in MODES:
+            become(page, mode)
+            seen[mode]["axe"] = page.evaluate(AXE_FINDS, STANDARDS)
+        page.close()
         return seen | {"foreign": visit.foreign, "failed": visit.failed, "errors": visit.errors}
 
     yield look_at
-    for context in contexts.values():
-        context.close()
+    context.close()
+
+
+def become(page, mode):
+    """Change the screen and the system's colours, and wait until the page has followed."""
+    scheme = MODES[mode]["color_scheme"]
+    page.set_viewport_size(MODES[mode]["viewport"])
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
+    page.wait_for_timeout(250)  # fades of the theme, and explorers that draw themselves anew
 
 
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("mode", MODES)
 def test_page(look, path, mode):
-    seen = look(path, mode)
+    seen = look(path) | look(path)[mode]
     assert seen["foreign"] == [], "asks other hosts"
     assert seen["failed"] == [], "requests fail"
     assert seen["errors"] == [], "errors in the console"
@@ -84,15 +101,15 @@ def test_page(look, path, mode):
 @pytest.fixture(scope="module")
 def shared(look):
     """The addresses that the opening page or at least half of all pages ask for: a reader pays for them once."""
-    sizes = [look(path, "light")["sizes"] for path in PAGES]
+    sizes = [look(path)["sizes"] for path in PAGES]
     asked = collections.Counter(address for page in sizes for address in page)
     often = {address for address, pages in asked.items() if pages >= len(PAGES) / 2}
-    return often | look("intro.html", "light")["sizes"].keys() - {"/intro.html"}
+    return often | look("intro.html")["sizes"].keys() - {"/intro.html"}
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_weight(look, shared, path):
-    own = {address: size for address, size in look(path, "light")["sizes"].items() if address not in shared}
+    own = {address: size for address, size in look(path)["sizes"].items() if address not in shared}
     assert own[f"/{path}"] > 0, "the page itself was not weighed"
     assert sum(own.values()) <= BUDGET, own
 
