@@ -90,32 +90,34 @@ class Layers {
   }
 
   buildFlag(group) {
-    this.flag = group;
+    this.mark = group; // pole and words; only the flag itself is taken hold of
+    this.pole = group.append("line").attr("stroke", "var(--gp-b1)").attr("stroke-width", 2).attr("stroke-dasharray", "2 3");
+    this.flagText = group.append("text").attr("class", "gp-halo");
+    this.flag = group.append("g");
     const { kit } = this;
-    this.tellFlag = kit.handle(group, {
+    this.tellFlag = kit.handle(this.flag, {
       label: "break-even bits per coordinate: moving it sets the iteration factor", orientation: "horizontal",
       value: () => this.parked, text: () => this.flagWords, low: Math.log10(LEAST), high: Math.log10(MOST), step: 0.05,
       at: (event) => this.log.invert(event.x),
       change: (value) => kit.set({ F: +(this.found.dense.all / this.found.at(10 ** value).all).toPrecision(3) }),
     });
-    this.pole = group.append("line").attr("stroke", "var(--gp-b1)").attr("stroke-width", 2).attr("stroke-dasharray", "2 3");
-    group.append("circle").attr("r", 15).attr("fill", "transparent");
-    this.banner = group.append("path").attr("class", "gp-grip").attr("fill", "var(--gp-b1)").attr("stroke", "var(--gp-b1)").attr("stroke-width", 2);
-    this.flagText = group.append("text").attr("class", "gp-halo");
+    this.flag.append("circle").attr("r", 15).attr("fill", "transparent");
+    this.banner = this.flag.append("path").attr("class", "gp-grip").attr("fill", "var(--gp-b1)").attr("stroke", "var(--gp-b1)").attr("stroke-width", 2);
   }
 
   buildDot(group) {
-    this.dot = group;
+    this.spot = group;
+    this.dotText = group.append("text").attr("class", "gp-halo").style("font-weight", 600);
+    this.dot = group.append("g");
     const { kit } = this;
-    this.tellDot = kit.handle(group, {
+    this.tellDot = kit.handle(this.dot, {
       label: "bits per coordinate of the compressed message", orientation: "horizontal",
       value: () => Math.log10(kit.state.bits), text: () => `${bitsOf(kit.state.bits)}, ${times(this.found.gain)}`,
       low: Math.log10(LEAST), high: Math.log10(MOST), step: 0.05,
       at: (event) => this.log.invert(event.x), change: (value) => kit.set({ bits: +(10 ** value).toPrecision(3) }),
     });
-    group.append("circle").attr("r", 15).attr("fill", "transparent");
-    group.append("circle").attr("class", "gp-grip").attr("r", 7.5).attr("fill", "var(--gp-ink)").attr("stroke", "var(--gp-ground)").attr("stroke-width", 2);
-    this.dotText = group.append("text").attr("class", "gp-halo").style("font-weight", 600);
+    this.dot.append("circle").attr("r", 15).attr("fill", "transparent");
+    this.dot.append("circle").attr("class", "gp-grip").attr("r", 7.5).attr("fill", "var(--gp-ink)").attr("stroke", "var(--gp-ground)").attr("stroke-width", 2);
   }
 
   draw(state, found, width) {
@@ -174,7 +176,7 @@ class Layers {
     const place = this.x(clamp(even, LEAST, MOST));
     const left = place > pad.left + 190;
     const top = pad.top + 18;
-    this.flag.attr("transform", `translate(${place},${top})`);
+    this.mark.attr("transform", `translate(${place},${top})`);
     this.pole.attr("y1", -12).attr("y2", floor - top);
     this.banner.attr("d", `M0,12V-11L${place > width - 40 ? -15 : 15},-5L0,1`);
     this.flagText.attr("x", left ? -9 : 19).attr("y", 0).attr("text-anchor", left ? "end" : "start").text(this.flagWords);
@@ -184,7 +186,7 @@ class Layers {
   drawDot(state, found, y, height, width) {
     const place = this.x(state.bits);
     const top = Math.max(y(state.F * found.sent.all), 76);
-    this.dot.attr("transform", `translate(${place},${top})`);
+    this.spot.attr("transform", `translate(${place},${top})`);
     const right = place > width - 150;
     this.dotText.attr("x", right ? -12 : 12).attr("y", -10).attr("text-anchor", right ? "end" : "start").text(times(found.gain));
     this.tellDot();
