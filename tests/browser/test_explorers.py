@@ -608,7 +608,7 @@ def test_memory_runs_as_the_library_does(bench_memory):
     """The gaps of all three methods and the memories, on every problem, from several starts."""
     exact = partial(torch.tensor, dtype=torch.float64)
     methods = {"off": DCGD, "feedback": ErrorFeedback, "ef21": EF21}
-    states = ({"seed": 4, "k": 2}, {"problem": "agree", "seed": 3}, {"problem": "disagree", "seed": 8, "k": 2, "eta": -0.9})
+    states = ({"seed": 4, "k": 2}, {"problem": "agree", "seed": 3}, {"problem": "disagree", "seed": 8, "eta": -0.9})
     for state in ({}, *states):
         seen = bench_memory(state)
         problem = Quadratic(exact(seen["matrices"]), exact(seen["vectors"]))

@@ -12,8 +12,8 @@ const apply = (A, x) => A.map((row) => row.reduce((sum, v, j) => sum + v * x[j],
 const ZERO = [[0, 0, 0], [0, 0, 0], [0, 0, 0]];
 const PROBLEMS = {
   example: { label: "Example 1", matrices: [[-3, 2, 2], [2, -3, 2], [2, 2, -3]].map(rankOne), vectors: ZERO },
-  agree: { label: "another three, one minimiser", matrices: CURVED, vectors: CURVED.map((A) => apply(A, [0.4, -0.3, 0.2])) },
-  disagree: { label: "another three that disagree", matrices: CURVED, vectors: [[1.5, -0.6, 0.3], [-0.9, 1.2, -0.6], [0, -0.3, 0.9]] },
+  agree: { label: "one minimiser", matrices: CURVED, vectors: CURVED.map((A) => apply(A, [0.4, -0.3, 0.2])) },
+  disagree: { label: "they disagree", matrices: CURVED, vectors: [[1.5, -0.6, 0.3], [-0.9, 1.2, -0.6], [0, -0.3, 0.9]] },
 };
 const METHODS = {
   off: { label: "memory off", colour: "biased", dash: "2 4" },
