@@ -192,6 +192,160 @@ ef_a3 = _formula("ef_a3", L * _spread * r0, f"{_PAPER}, Theorem 21")
 ef_a4 = _formula("ef_a4", 28 * L * _spread / mu, f"{_PAPER}, Theorem 21")
 ef_a5 = _formula("ef_a5", sp.sqrt(_noise * r0), f"{_PAPER}, Theorem 21")
 
+# Chapter agents: many nodes. L_max is the largest smoothness constant of an agent, L_rms the root of the mean of their
+# squares; theta splits a gradient into what belongs to x and what to the minimiser; a is the shift step of DIANA.
+omega, L_max, L_rms, theta, a, d_1, kappa, kept, Gamma_0 = sp.symbols(
+    "omega L_max L_rms theta a d_1 kappa kept Gamma_0", positive=True
+)
+_cost = (1 + theta) * omega * L_max / N
+dcgd_step = _formula("dcgd_step", 2 / (L + mu + _cost), _OWN)
+dcgd_factor = _formula("dcgd_factor", (1 - eta * mu) ** 2 + eta**2 * mu * _cost, _OWN)
+dcgd_noise = _formula("dcgd_noise", (1 + 1 / theta) * eta**2 * omega * D / N, _OWN)
+dcgd_floor = _formula(
+    "dcgd_floor", (1 + 1 / theta) * eta * omega * D / (N * mu * (2 - eta * (mu + _cost))), _OWN
+)
+dcgd_best_floor = _formula(
+    "dcgd_best_floor",
+    eta * omega * D / (N * mu * (sp.sqrt(2 - eta * mu) - sp.sqrt(eta * omega * L_max / N)) ** 2),
+    _OWN,
+)
+dcgd_best_theta = _formula(
+    "dcgd_best_theta", sp.sqrt((2 - eta * mu) * N / (eta * omega * L_max)) - 1, _OWN
+)
+dcgd_classic_step = _formula("dcgd_classic_step", 1 / (L + 2 * omega * L_max / N), f"{_PAPER}, §5.1")
+dcgd_classic_factor = _formula("dcgd_classic_factor", 1 - eta * mu, f"{_PAPER}, §5.1")
+dcgd_classic_floor = _formula("dcgd_classic_floor", 2 * eta * omega * D / (mu * N), f"{_PAPER}, §5.1")
+dcgd_agreed_step = _formula("dcgd_agreed_step", 2 / (L + mu + omega * L_max / N), _OWN)
+dcgd_agreed_factor = _formula(
+    "dcgd_agreed_factor", (1 - eta * mu) ** 2 + eta**2 * mu * omega * L_max / N, _OWN
+)
+dcgd_quadratic_floor = _formula(
+    "dcgd_quadratic_floor", eta * omega * D / (N * mu * (2 - eta * (mu + omega * L_max / N))), _OWN
+)
+dcgd_any_step = _formula("dcgd_any_step", 2 / (L + mu), _OWN)
+dcgd_any_factor = _formula("dcgd_any_factor", (1 - eta * mu) ** 2 + (1 + theta) * eta**2 * omega * L_rms**2 / N, _OWN)
+dcgd_concave_gain = _formula("dcgd_concave_gain", 2 / (kappa**2 - 2 * kappa + 4), _OWN)
+dcgd_shared_step = _formula("dcgd_shared_step", 2 / ((1 + omega) * (L + mu)), _OWN)
+dcgd_shared_factor = _formula("dcgd_shared_factor", (1 - eta * mu) ** 2 + eta**2 * omega * mu**2, _OWN)
+diana_step = _formula("diana_step", 1 / (L + 6 * omega * L_max / N), _OWN)
+diana_weight = _formula("diana_weight", 4 * eta**2 * omega / (a * N), _OWN)
+diana_factor = _formula("diana_factor", sp.Max(1 - eta * mu, 1 - a / 2), _OWN)
+diana_shift_step = _formula("diana_shift_step", 1 / (1 + omega), "Mishchenko et al. 2024")
+example_1_factor = _formula("example_1_factor", 1 + 11 * eta / 6, f"{_PAPER}, Example 1")
+example_2_factor = _formula("example_2_factor", 1 + eta * (2 * b - 1) * d_1 / d, _OWN)
+example_2_factor_printed = _formula(
+    "example_2_factor_printed", 1 + eta * (2 * b - 1) * d_1 / (d - d_1 + 1), f"{_PAPER}, Example 2"
+)
+example_2_least_b = _formula("example_2_least_b", (d - d_1 + 1) / (d - 2 * d_1), _OWN)
+shifts_factor = _formula("shifts_factor", 1 - eta * kept / d, _OWN)
+biased_floor = _formula("biased_floor", (delta - 1) * Gamma_0 / (2 * mu), _OWN)
+biased_threshold = _formula("biased_threshold", 1 / (delta - 1), _OWN)
+
+
+# Chapter bottleneck: descent without compression; what a step costs. M is the length of a message, M_down of a server's
+# reply, v the bandwidth, T_lat the latency; a collective needs rounds and load; F is the iteration factor.
+gd_factor = _formula("gd_factor", 1 - eta * mu * (2 - eta * L), _OWN)
+gd_quadratic_factor = _formula("gd_quadratic_factor", sp.Max((1 - eta * mu) ** 2, (1 - eta * L) ** 2), _OWN)
+_inflated = L * (1 + B_aff / N)
+dsgd_step = _formula("dsgd_step", 2 / _inflated, _OWN)
+dsgd_factor = _formula("dsgd_factor", 1 - eta * mu * (2 - eta * _inflated), _OWN)
+dsgd_floor = _formula("dsgd_floor", eta * L * C_aff / (2 * N * mu * (2 - eta * _inflated)), _OWN)
+
+M, M_down, v, T_lat, rounds, load, F = sp.symbols("M M_down v T_lat rounds load F", positive=True)
+T_0, fixed_0, fixed_1, load_0 = sp.symbols("T_0 fixed_0 fixed_1 load_0", positive=True)
+ring_rounds = _formula("ring_rounds", 2 * (N - 1), _OWN)
+ring_load = _formula("ring_load", 2 * (N - 1) * M / N, _OWN)
+tree_load = _formula("tree_load", rounds * M, _OWN)
+server_load = _formula("server_load", (N - 1) * (M + M_down), _OWN)
+gather_rounds = _formula("gather_rounds", N - 1, _OWN)
+gather_load = _formula("gather_load", (N - 1) * M, _OWN)
+collective_time = _formula("collective_time", rounds * T_lat + load / v, _OWN)
+union_size = _formula("union_size", d * (1 - (1 - k / d) ** N), _OWN)
+dense_share = _formula("dense_share", 2 / N, _OWN)
+break_even_load = _formula("break_even_load", (T_0 / F - fixed_1) * v, _OWN)
+break_even_bandwidth = _formula("break_even_bandwidth", (load_0 - F * load) / (F * fixed_1 - fixed_0), _OWN)
+# The same with every constant written out. K is the number of the last step, so that K + 1 iterates are averaged.
+K, omega, L_mean = sp.symbols("K omega L_mean", positive=True)
+_cap = 14 * _spread * L
+_n0 = 56 * _spread * L / mu
+_log = sp.Max(1, sp.log(mu**2 * r0 * (K + 1) ** 2 / (4 * _noise)))
+_power = (1 - mu * eta / 2) ** (K + 1)
+ef_noise = _formula("ef_noise", _noise, f"{_PAPER}, Theorem 21")
+ef_n0 = _formula("ef_n0", _n0, f"{_PAPER}, Theorem 21")
+ef_virtual_step = _formula("ef_virtual_step", 1 / (4 * L * (1 + 2 * B_aff / N)), f"{_PAPER}, Lemma 27")
+ef_bound_decreasing = _formula(
+    "ef_bound_decreasing", 6272 * ef_a1.expression / K**2 + 32 * ef_a2.expression / K, f"{_PAPER}, Theorem 21"
+)
+ef_bound_decreasing_whole = _formula(
+    "ef_bound_decreasing_whole",
+    2 * mu * (_n0 - 1) ** 2 * r0 / ((2 * _n0 + K) * (K + 1)) + 32 * _noise / (mu * (2 * _n0 + K)),
+    _OWN,
+)
+ef_bound_any_step = _formula("ef_bound_any_step", 2 * mu * r0 * _power / (1 - _power) + 4 * _noise * eta, _OWN)
+ef_log = _formula("ef_log", _log, _OWN)
+ef_step_constant = _formula("ef_step_constant", sp.Min(1 / _cap, 2 * _log / (mu * (K + 1))), _OWN)
+ef_bound_constant = _formula(
+    "ef_bound_constant",
+    56 * ef_a3.expression * sp.exp(-(K + 1) / ef_a4.expression) + 8 * ef_a2.expression * (1 + _log) / (K + 1),
+    _OWN,
+)
+ef_step_equal = _formula("ef_step_equal", sp.Min(1 / _cap, sp.sqrt(r0 / (_noise * (K + 1)))), f"{_PAPER}, Theorem 21")
+ef_bound_equal = _formula(
+    "ef_bound_equal",
+    4 * ((_cap - mu / 2) * r0 / (K + 1) + 2 * sp.sqrt(_noise * r0 / (K + 1))),
+    f"{_PAPER}, Theorem 21",
+)
+ef_bound_linear = _formula("ef_bound_linear", 4 * r0 / eta * _power, _OWN)
+ef_wide_step = _formula("ef_wide_step", 1 / (8 * _spread * L), _OWN)
+ef_second_noise = _formula("ef_second_noise", (C_aff + 2 * B_aff * D) / N, _OWN)
+ef_second_memory = _formula("ef_second_memory", 8 * L * (delta - 1) * (2 * _spread * D + C_aff), _OWN)
+ef_floor = _formula("ef_floor", 4 * (eta * ef_second_noise.expression + eta**2 * ef_second_memory.expression), _OWN)
+ef_theta = _formula("ef_theta", 1 - sp.sqrt(1 - 1 / delta), "Richtárik, Sokolov and Fatkhullin 2021")
+_theta = ef_theta.expression
+memory_gain = _formula("memory_gain", (1 - _theta) / _theta, _OWN)
+ef21_step = _formula("ef21_step", 1 / (L + L_mean * (1 - _theta) / _theta), "Richtárik, Sokolov and Fatkhullin 2021")
+ef21_pl_step = _formula(
+    "ef21_pl_step",
+    sp.Min(1 / (L + sp.sqrt(2) * L_mean * (1 - _theta) / _theta), _theta / (2 * mu)),
+    "Richtárik, Sokolov and Fatkhullin 2021",
+)
+ef21_factor = _formula("ef21_factor", 1 - eta * mu, "Richtárik, Sokolov and Fatkhullin 2021")
+ef21_weight = _formula("ef21_weight", eta / (2 * (_theta - eta * mu)), _OWN)
+induced_omega = _formula("induced_omega", (zeta - 1) * (1 - 1 / delta), "Horváth and Richtárik 2021")
+induced_step = _formula("induced_step", 1 / (L * (1 + 2 * omega / N)), "Horváth and Richtárik 2021")
+induced_floor = _formula("induced_floor", 2 * eta * omega * D / (mu * N), "Horváth and Richtárik 2021")
+
+
+# Chapter selection: q = k/d the share of coordinates that is kept, m = d − k; h_1 and h_2 the sums of 1/i and 1/i² over
+# k < i ≤ d; Q the magnitude that a standard normal coordinate exceeds with probability q; a the index of a power tail.
+_left = d - k
+h1, h2, threshold, tail_index, rate = sp.symbols("h_1 h_2 Q a R", positive=True)
+uniform_lost_ratio = _formula(
+    "uniform_lost_ratio", (1 - k / (d + 1)) * (1 - k / (d + 2)), f"{_PAPER}, Lemma 20(a)"
+)
+uniform_gain = _formula(
+    "uniform_gain", (d**2 + d * _left + _left**2 + 3 * (d + _left) + 2) / ((d + 1) * (d + 2)), _OWN
+)
+exponential_gain = _formula("exponential_gain", (1 + (1 + h1) ** 2 + h2) / 2, _OWN)
+uniform_limit_lost = _formula("uniform_limit_lost", (1 - q) ** 3, _OWN)
+exponential_limit_lost = _formula("exponential_limit_lost", 1 - q * (1 + (1 - sp.log(q)) ** 2) / 2, _OWN)
+normal_limit_lost = _formula(
+    "normal_limit_lost", 1 - q - sp.sqrt(2 / sp.pi) * threshold * sp.exp(-(threshold**2) / 2), _OWN
+)
+_centre = sp.Symbol("m", positive=True)
+_bells = [sp.exp(-((threshold - side * _centre) ** 2) / 2) / sp.sqrt(2 * sp.pi) for side in (1, -1)]
+folded_normal_kept = _formula(
+    "folded_normal_kept",
+    q + ((threshold + _centre) * _bells[0] + (threshold - _centre) * _bells[1]) / (1 + _centre**2),
+    _OWN,
+)
+pareto_limit_lost = _formula("pareto_limit_lost", 1 - q ** (1 - 2 / tail_index), _OWN)
+pareto_kept_least = _formula("pareto_kept_least", 1 - tail_index / 2, _OWN)
+binary_entropy = _formula("binary_entropy", -(q * sp.log(q) + (1 - q) * sp.log(1 - q)) / sp.log(2), "Shannon")
+top_k_bits = _formula("top_k_bits", 32 * q - (q * sp.log(q) + (1 - q) * sp.log(1 - q)) / sp.log(2), _OWN)
+rand_k_lost = _formula("rand_k_lost", 1 - rate / 32, f"{_PAPER}, Figure 1")
+normal_floor = _formula("normal_floor", sp.Integer(4) ** (-rate), "Shannon")
+
 
 def largest(*values) -> sp.Expr:
     """The largest of exact numbers, decided exactly.

@@ -16,7 +16,11 @@ import torch
 
 from gradpress import explorers
 from gradpress.classes import B1, B2, B3, Unbiased
+from gradpress.compressors import TopK
 from gradpress.explorers import catalogue
+from gradpress.methods import DCGD, EF21, ErrorFeedback
+from gradpress.problems import Quadratic, top_1_failure
+from gradpress.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ROOT / "_build" / "measured" / "explorers.json"
@@ -27,8 +31,14 @@ FROM_PYTHON = {
     "compressors": ("c1", "sign"),
     "classes": ("c", "top-k"),
     "adversary": ("claim", "lem-top-k"),
+    "bottleneck": ("dense", "tree"),
     "descent": ("c", "top-k"),
     "descent-adversary": ("claim", "theorem-17"),
+    "agents": ("c", "identity"),
+    "agents-adversary": ("claim", "thm-diana"),
+    "subsets": ("kind", "shifts"),
+    "memory": ("problem", "disagree"),
+    "memory-adversary": ("claim", "regime-equal"),
 }
 
 BLANK = """<!doctype html><html lang="en" data-theme="light"><title>blank</title><body><div id="place"></div>"""
@@ -548,6 +558,86 @@ def test_adversary_moves_by_itself_only_where_motion_is_welcome(unset):
         tried[motion] = int(re.search(r"After (\d+) vectors", words(root))[1])
     assert tried["reduce"] == 1
     assert tried["no-preference"] > 10
+
+
+# ----------------------------------------------------------------------------------------------------------- memory
+
+
+@pytest.mark.refutes("lem-virtual-step", "rem-shared-noise", "err-theorem-21")
+@pytest.mark.parametrize(
+    ("setting", "reached"),
+    [
+        ({"claim": "lem-virtual-step"}, 4),
+        ({"claim": "lem-virtual-step", "N": 9}, 9),
+        ({"claim": "regime-equal", "C": 0, "kappa": 1, "delta": 1}, None),
+        ({"claim": "regime-growing", "C": 0.5, "kappa": 1, "delta": 1}, None),
+    ],
+)
+def test_memory_adversary_breaks_the_printed_and_not_the_corrected(browser, setting, reached):
+    printed = hunted(browser, {**setting, "version": "printed"}, "memory-adversary")
+    corrected = hunted(browser, {**setting, "version": "corrected"}, "memory-adversary")
+    assert printed["alarm"]
+    assert "is refuted" in printed["words"]
+    assert printed["score"] > 1.5
+    assert reached is None or printed["score"] == pytest.approx(reached, rel=1e-3)
+    assert not corrected["alarm"]
+    assert corrected["score"] <= 1 + 1e-9
+    assert reached is None or corrected["score"] > 0.999
+
+
+@pytest.mark.refutes("lem-virtual-step", "lem-memory", "thm-second-order", "thm-error-feedback")
+@pytest.mark.parametrize(
+    ("setting", "least"),
+    [
+        ({"claim": "lem-virtual-step", "version": "independent"}, 0.999),
+        ({"claim": "lem-virtual-step", "version": "independent", "B": 2, "C": 0}, 0.9),
+        ({"claim": "lem-memory", "C": 0}, 0.8),
+        ({"claim": "lem-memory", "delta": 12, "B": 3}, 0.8),
+        ({"claim": "regime-growing", "version": "corrected", "B": 1}, 0.001),
+        ({"claim": "regime-equal", "version": "corrected"}, 0.01),
+        ({"claim": "thm-second-order", "B": 1, "C": 2}, 0.03),
+    ],
+)
+def test_memory_adversary_does_not_break_what_is_proved(browser, setting, least):
+    found = hunted(browser, setting, "memory-adversary")
+    assert not found["alarm"]
+    assert least < found["score"] <= 1 + 1e-9
+
+
+def test_memory_runs_as_the_library_does(bench_memory):
+    """The gaps of all three methods and the memories, on every problem, from several starts."""
+    exact = partial(torch.tensor, dtype=torch.float64)
+    methods = {"off": DCGD, "feedback": ErrorFeedback, "ef21": EF21}
+    states = ({"seed": 4, "k": 2}, {"problem": "agree", "seed": 3}, {"problem": "disagree", "seed": 8, "k": 2, "eta": -0.9})
+    for state in ({}, *states):
+        seen = bench_memory(state)
+        problem = Quadratic(exact(seen["matrices"]), exact(seen["vectors"]))
+        k, eta = state.get("k", 1), 10 ** state.get("eta", -1.3)
+        for rule, method in methods.items():
+            gaps = exact(seen["found"][rule]["gaps"])
+            steps = min(len(gaps) - 1, 120)
+            record = simulate(problem, method(TopK(k)), exact(seen["start"]), steps, eta, limit=1e300)
+            torch.testing.assert_close(gaps[: steps + 1], record.gap[:, 0], rtol=1e-6, atol=1e-13)
+            if rule == "feedback":
+                memory = exact(seen["found"][rule]["seen"][steps - 1]["after"])
+                torch.testing.assert_close(memory, record.state[0], rtol=1e-6, atol=1e-12)
+    assert torch.equal(exact(bench_memory({})["matrices"]), top_1_failure().matrices)
+
+
+@pytest.fixture
+def bench_memory(browser):
+    """What the explorer `memory` computes in a state: its problem, its start and its runs."""
+    context = browser.new_context(viewport={"width": 800, "height": 900})
+
+    def seen(state):
+        page = context.new_page()
+        page.set_content(BLANK)
+        page.evaluate(RUN, [explorers.esm("memory"), state, None])
+        page.wait_for_function("document.getElementById('place').gradpress?.memory")
+        return page.evaluate("document.getElementById('place').gradpress.memory")
+
+    yield seen
+    context.close()
 
 
 # ------------------------------------------------------------------------------------------------------------ speed

@@ -41,6 +41,17 @@ DEFAULTS = {
         "k": 9,
         "s": 8,
     },
+    "bottleneck": {
+        "F": 1.5,
+        "bits": 1.0,
+        "sent": "gather",
+        "dense": "ring",
+        "N": 8,
+        "d": 25.6e6,
+        "v": 1e9,
+        "lat": 50e-6,
+        "comp": 0.1,
+    },
     "descent": {
         "c": "random-sparsification",
         "kappa": 20,
@@ -65,6 +76,24 @@ DEFAULTS = {
         "seed": 1,
         "x": [],
     },
+    "agents": {"c": "top-1", "eta": 0.05, "off": 0, "n": 6, "seed": 1, "turn": 335, "rise": 20},
+    "memory": {"problem": "example", "eta": -1.3, "k": 1, "seed": 0, "n": 40},
+    "memory-adversary": {
+        "claim": "lem-virtual-step", "version": "printed", "seed": 1, "x": [],
+        "N": 4, "delta": 3.0, "B": 0.0, "C": 1.0, "kappa": 10,
+    },
+    "agents-adversary": {
+        "claim": "err-dcgd-convexity",
+        "version": "printed",
+        "N": 2,
+        "omega": 1,
+        "share": 0.5,
+        "theta": 1,
+        "seed": 1,
+        "x": [],
+    },
+    "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": "2", "excess": 0.5, "eta": 0.1},
+    "selection": {"law": "normal", "mean": 0.0, "nu": 3.0, "a": 2.5, "d": "1000", "k": 50, "seed": 1},
 }
 
 # The scripts that a picture is built from, besides those that all of them share and its own.
@@ -72,8 +101,15 @@ PARTS = {
     "compressors": ("vector.js",),
     "classes": (),
     "adversary": ("vector.js", "hunt.js"),
+    "bottleneck": (),
     "descent": (),
     "descent-adversary": ("hunt.js",),
+    "agents": (),
+    "agents-adversary": ("hunt.js",),
+    "subsets": (),
+    "memory": (),
+    "memory-adversary": ("hunt.js",),
+    "selection": (),
 }
 
 # What each picture is called where it cannot be seen.
@@ -81,8 +117,15 @@ TITLES = {
     "compressors": "Two compressors and a vector: what they send, how far it scatters, how much it shrinks",
     "classes": "The classes of compressors as regions of the plane of the two moments",
     "adversary": "An adversary that tries to break the class inequalities",
+    "bottleneck": "The time of a step against the bits per coordinate, and where compression breaks even",
     "descent": "Compressed gradient descent in a valley: the path, the gap, and what a theorem promises",
     "descent-adversary": "An adversary that tries to break the bounds for one step of compressed gradient descent",
+    "agents": "Three agents in space: their gradients, their messages, and where the mean of the messages leads",
+    "agents-adversary": "An adversary that tries to break the theorems on many agents",
+    "subsets": "Example 2 and its relatives: who keeps which coordinate, and how fast the run leaves the minimum",
+    "memory": "Memory on and off: the gaps of three methods, and what the agents owe",
+    "memory-adversary": "An adversary that tries to break the lemmas and the theorem of error feedback",
+    "selection": "Greedy and blind selection under a law: where the coordinates are, where the energy is, what is kept",
 }
 
 
@@ -164,7 +207,7 @@ def esm(name: str) -> str:
         _text("kit.js"),
         *map(_text, PARTS[name]),
         _text(f"{name}.js"),
-        "export const internals = { OPERATORS, formulas, uniforms };",
+        "export const internals = { OPERATORS, formulas, uniforms, ...(typeof INTERNALS === 'object' ? INTERNALS : {}) };",
         "export default { render };",
     ])
 
