@@ -165,7 +165,7 @@ cgd_b2_step = _formula("cgd_b2_step", 2 / (beta * L), f"{_PAPER}, Theorem 18")
 cgd_b3_step = _formula("cgd_b3_step", 1 / L, f"{_PAPER}, Theorem 19")
 
 # By how much a step lowers f at least, over the squared norm of the gradient; then what the source prints wrong.
-m1, m2, theta, epsilon = sp.symbols("m_1 m_2 theta epsilon", positive=True)
+m1, m2, epsilon, kappa, F = sp.symbols("m_1 m_2 epsilon kappa F", positive=True)
 _low, _high = 1 - sp.sqrt(1 - 1 / delta), 1 + sp.sqrt(1 - 1 / delta)
 _kept = sp.Min(_low * (2 - eta * L * _low), _high * (2 - eta * L * _high))
 cgd_gain = _formula("cgd_gain", eta * (m1 - eta * L * m2 / 2), _OWN)
@@ -179,8 +179,9 @@ cgd_b1_gain_printed = _formula("cgd_b1_gain_printed", alpha * eta * (1 - eta * b
 _bracket = gamma * eta * (2 - eta * beta) * L
 cgd_b2_factor_printed = _formula("cgd_b2_factor_printed", 1 - _bracket, f"{_PAPER}, Theorem 18")
 
-# Steps until the gap is the share epsilon of the first one, if each step removes the share theta of it.
-cgd_iterations = _formula("cgd_iterations", sp.ceiling(sp.log(1 / epsilon) / -sp.log(1 - theta)), _OWN)
+# Steps until the gap is the share epsilon of the first one, if each step removes the share 1/(F kappa) of it.
+_share = 1 / (F * kappa)
+cgd_iterations = _formula("cgd_iterations", sp.ceiling(sp.log(1 / epsilon) / -sp.log(1 - _share)), _OWN)
 
 # Chapter memory: Theorem 21 of the paper; r_0 is the squared distance of the start from the minimiser.
 _spread = 2 * delta + B_aff

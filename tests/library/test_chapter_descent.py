@@ -475,12 +475,12 @@ def test_theorem_19_as_printed_is_refuted_and_as_corrected_holds():
 def test_the_number_of_iterations_is_exact_and_the_formula_near():
     rng = np.random.default_rng(16)
     for _ in range(300):
-        theta, epsilon = 10 ** rng.uniform(-4, -0.01), 10 ** rng.uniform(-8, -0.1)
-        count = int(number("cgd_iterations", theta=theta, epsilon=epsilon))
-        assert (1 - theta) ** count <= epsilon * (1 + 1e-9)
-        assert (1 - theta) ** (count - 1) > epsilon * (1 - 1e-9)
-        exact_count, logarithm = math.log(1 / epsilon) / -math.log1p(-theta), math.log(1 / epsilon)
-        assert (1 / theta - 1) * logarithm * (1 - 1e-12) <= exact_count <= logarithm / theta * (1 + 1e-12)
+        factor, kappa, epsilon = 10 ** rng.uniform(0, 2), 10 ** rng.uniform(0.01, 2), 10 ** rng.uniform(-8, -0.1)
+        count, left = int(number("cgd_iterations", F=factor, kappa=kappa, epsilon=epsilon)), 1 - 1 / (factor * kappa)
+        assert left**count <= epsilon * (1 + 1e-9)
+        assert left ** (count - 1) > epsilon * (1 - 1e-9)
+        steps, logarithm = math.log(1 / epsilon) / -math.log(left), math.log(1 / epsilon)
+        assert (factor * kappa - 1) * logarithm * (1 - 1e-12) <= steps <= factor * kappa * logarithm * (1 + 1e-12)
 
 
 @pytest.mark.refutes("prop-complexity")
