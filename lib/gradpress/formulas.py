@@ -106,8 +106,8 @@ alpha, beta, gamma, delta, zeta, omega, lam, tau, u0, ratio = sp.symbols(
 m1, m2 = sp.symbols("m_1 m_2", positive=True)
 # Descent: K is the number of the last step, r_0 the squared distance of the start from the minimiser, theta a free
 # number that splits a square, L_max and L_rms the largest and the quadratic mean of the agents' constants.
-L, mu, eta, D, N, K, kappa, epsilon, theta, share = sp.symbols(
-    "L mu eta D N K kappa epsilon theta share", positive=True
+L, mu, eta, D, N, K, kappa, epsilon, theta = sp.symbols(
+    "L mu eta D N K kappa epsilon theta", positive=True
 )
 B_aff, C_aff, L_max, L_rms, r0, a, d_1, kept, Gamma_0 = sp.symbols(
     "B_aff C_aff L_max L_rms r_0 a d_1 kept Gamma_0", positive=True
@@ -212,8 +212,9 @@ cgd_b1_gain_printed = _formula("cgd_b1_gain_printed", alpha * eta * (1 - eta * b
 _bracket = gamma * eta * (2 - eta * beta) * L
 cgd_b2_factor_printed = _formula("cgd_b2_factor_printed", 1 - _bracket, f"{_PAPER}, Theorem 18")
 
-# Steps until the gap is the share epsilon of the first one, if each step removes a share of it.
-cgd_iterations = _formula("cgd_iterations", sp.ceiling(sp.log(1 / epsilon) / -sp.log(1 - share)), _OWN)
+# Steps until the gap is the share epsilon of the first one, if each step removes the share 1/(F kappa) of it.
+_share = 1 / (F * kappa)
+cgd_iterations = _formula("cgd_iterations", sp.ceiling(sp.log(1 / epsilon) / -sp.log(1 - _share)), _OWN)
 
 # Chapter agents: many nodes.
 _cost = (1 + theta) * omega * L_max / N

@@ -641,9 +641,9 @@ def test_three_regimes_with_top_k_and_disagreement(name):
 @pytest.mark.refutes("thm-error-feedback")
 def test_the_library_refuses_a_step_outside_the_theorem():
     problem = top_1_failure()
-    require("thm-error-feedback", problem, TopK(1), 1 / 2898)
+    require("thm-error-feedback", problem, ErrorFeedback(TopK(1)), 1 / 2898)
     with pytest.raises(ValueError, match="Theorem 21"):
-        require("thm-error-feedback", problem, TopK(1), 1.01 / 2898)
+        require("thm-error-feedback", problem, ErrorFeedback(TopK(1)), 1.01 / 2898)
 
 
 @pytest.mark.refutes("err-theorem-21")

@@ -52,9 +52,9 @@ const LONG = {
 };
 const GREEK = { alpha: "α", beta: "β", gamma: "γ", delta: "δ" };
 const COORDINATES = [
-  ["μ — least curvature", (at) => number(at.mu)], ["angle of the start", (at) => `${number(at.place)}°`],
-  ["operator — along its region", (at) => `m₁ = ${number(at.m1)}`], ["operator — across its region", (at) => `m₂ = ${number(at.m2)}`],
-  ["η — step size", (at) => number(at.eta)], ["angle of the noise", (at) => `${number(at.noise)}°`],
+  ["μ, least curvature", (at) => number(at.mu)], ["start, angle", (at) => `${number(at.place)}°`],
+  ["operator, along", (at) => `m₁ ${number(at.m1)}`], ["operator, across", (at) => `m₂ ${number(at.m2)}`],
+  ["η, step size", (at) => number(at.eta)], ["noise, angle", (at) => `${number(at.noise)}°`],
 ];
 
 const mix = (low, high, share) => low + (high - low) * share;
