@@ -25,7 +25,7 @@ from gradpress import explorers
 FOLDER = "explorers"
 SCRIPTS = {f"{name}.js": Path(__file__).with_name(f"explorer_{name}.js") for name in ("first", "shim")}
 # Room that is kept until the picture is there, so that the text below does not jump.
-HEIGHT = {"compressors": "50rem", "classes": "39rem", "adversary": "42rem"}
+HEIGHT = {"compressors": "50rem", "classes": "39rem", "adversary": "42rem", "selection": "36rem"}
 
 
 class _AnyOption(dict):
