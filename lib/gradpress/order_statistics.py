@@ -79,9 +79,8 @@ def beta_cdf(x, a: float, b: float) -> Tensor:
 def _beta_tails(x: Tensor, a: float, b: float) -> tuple[Tensor, Tensor]:
     """P(B ≤ x) and P(B > x); each is computed directly on its small side."""
     swap = x > (a + 1) / (a + b + 2)
-    front = torch.exp(
-        torch.special.xlogy(_double(a), x) + torch.special.xlog1py(_double(b), -x) + lgamma(a + b) - lgamma(a) - lgamma(b)
-    )
+    powers = torch.special.xlogy(_double(a), x) + torch.special.xlog1py(_double(b), -x)
+    front = torch.exp(powers + lgamma(a + b) - lgamma(a) - lgamma(b))
     small = torch.where(swap, 1 - x, x) * (front > 1e-290)  # below, the tail is 0 to every digit that matters
     p, q = torch.where(swap, b, a), torch.where(swap, a, b)
     tail = (front / p * _fraction(small, p.double(), q.double())).clamp(0, 1)
@@ -399,7 +398,7 @@ class Smoothed(Law):
 
     def density(self, t):
         t, m = _double(t)[..., None], self.values
-        bells = torch.exp(-((t - m) ** 2) / (2 * self.bandwidth**2)) + torch.exp(-((t + m) ** 2) / (2 * self.bandwidth**2))
+        bells = sum(torch.exp(-((t - centre) ** 2) / (2 * self.bandwidth**2)) for centre in (m, -m))
         return bells.mean(-1) / (sqrt(2 * pi) * self.bandwidth)
 
 

@@ -131,7 +131,8 @@ def esm(name: str) -> str:
         _text("kit.js"),
         _text("vector.js"),
         _text(f"{name}.js"),
-        "export const internals = { OPERATORS, formulas, uniforms, ...(typeof INTERNALS === 'object' ? INTERNALS : {}) };",
+        "const own = typeof INTERNALS === 'object' ? INTERNALS : {};  // what a picture's script offers to tests",
+        "export const internals = { OPERATORS, formulas, uniforms, ...own };",
         "export default { render };",
     ])
 
