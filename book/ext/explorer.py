@@ -25,7 +25,20 @@ from gradpress import explorers
 FOLDER = "explorers"
 SCRIPTS = {f"{name}.js": Path(__file__).with_name(f"explorer_{name}.js") for name in ("first", "shim")}
 # Room that is kept until the picture is there, so that the text below does not jump.
-HEIGHT = {"compressors": "50rem", "classes": "39rem", "adversary": "42rem", "selection": "36rem"}
+HEIGHT = {
+    "adversary": "42rem",
+    "agents": "44rem",
+    "agents-adversary": "42rem",
+    "bottleneck": "46rem",
+    "classes": "39rem",
+    "compressors": "50rem",
+    "descent": "44rem",
+    "descent-adversary": "44rem",
+    "memory": "38rem",
+    "memory-adversary": "42rem",
+    "selection": "36rem",
+    "subsets": "40rem",
+}
 
 
 class _AnyOption(dict):

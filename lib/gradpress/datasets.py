@@ -1,17 +1,19 @@
 """Real data for the labs, and the gradients that compressors meet on it.
 
-The mushrooms are fetched once into a cache and verified at every use; the breast-cancer data ships with the package,
-so that every lab runs without a network.
+The mushrooms and the houses are fetched once into a cache and verified at every use; the breast-cancer data ships with
+the package and the diabetes data with scikit-learn, so that every lab runs without a network.
 """
 
 import hashlib
 import os
 import re
 import sys
+import tarfile
 import tempfile
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -22,6 +24,7 @@ from torch import Tensor
 
 from .problems import Logistic
 
+LIMIT = 1 << 24  # bytes that are read at most of a file whose size is not known
 TIMEOUT = 5.0  # seconds without an answer, for each of the addresses that the host's name stands for
 DEMO = "https://raw.githubusercontent.com/dmlc/xgboost/379b29f0836b9dbc313b993d8e5743bd452d4117/demo/data/"
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -34,30 +37,47 @@ class DataUnavailable(RuntimeError):
 
 @dataclass(frozen=True)
 class Source:
-    """A file at a public address: it is used only if it has exactly this size in bytes and this sha256."""
+    """A file at a public address: it is used only if it has this sha256, and this size in bytes where that is known."""
 
     address: str
-    size: int
+    size: int | None
     sha256: str
+    file_name: str = ""
+    instead: str = "breast_cancer()"
 
     @property
     def name(self) -> str:
-        return self.address.rsplit("/", 1)[1]
+        """What it is called in the cache: by default the last part of the address."""
+        return self.file_name or self.address.rsplit("/", 1)[1]
 
     def verify(self, content: bytes, origin: str, remedy: str) -> None:
         """Raise DataUnavailable, naming the origin and the remedy, unless the content is the expected one."""
-        if len(content) != self.size:
+        if self.size is not None and len(content) != self.size:
             fault = f"has {len(content)} bytes instead of {self.size}"
         elif hashlib.sha256(content).hexdigest() != self.sha256:
             fault = "has a wrong sha256"
         else:
             return
-        raise DataUnavailable(f"{origin} is truncated or altered ({fault}): {remedy}, or use breast_cancer().")
+        raise DataUnavailable(f"{origin} is truncated or altered ({fault}): {remedy}, or use {self.instead}.")
 
 
 MUSHROOMS = (
     Source(DEMO + "agaricus.txt.train", 742257, "915c2def06e9b44a306ad097fe8b6652c7c477d9c1e605bd2130ad20a70a8ad6"),
     Source(DEMO + "agaricus.txt.test", 183611, "765db79391141953d890ce197fe828a621d6487fbba4de5e4d2217bd140371c0"),
+)
+
+BOSTON = Source(
+    "https://raw.githubusercontent.com/whiteforce87/BostonHousePriceClassification/"
+    "b1fa1d84bba501a14589e844a6998d24ff613a92/boston_house_prices.csv",
+    34725, "34480bdd709570eb89664df3c27d87cf4231fe4145a9236fec36f3e1d5420bd5", instead="diabetes()",
+)  # fmt: skip
+CALIFORNIA = Source(
+    "https://ndownloader.figshare.com/files/5976036", None,
+    "aaa5c9a6afe2225cc2aed2723682ae403280c4a3695a2ddda4ffb5d8215ea681", "cal_housing.tgz", "diabetes()",
+)  # fmt: skip
+BOSTON_NOTE = (
+    "the Boston data holds a column, B, that its authors made of the share of Black residents, assuming that "
+    "segregation raises prices; scikit-learn withdrew the data in version 1.2 for that reason"
 )
 
 
@@ -100,7 +120,101 @@ def breast_cancer() -> tuple[Tensor, Tensor]:
     with (files("gradpress") / "data" / "breast_cancer.npz").open("rb") as stream:
         arrays = np.load(stream, allow_pickle=False)
         raw, target = torch.from_numpy(arrays["features"]), torch.from_numpy(arrays["target"])
-    return (raw - raw.mean(0)) / raw.std(0, correction=0), 2 * target.double() - 1
+    return standardised(raw), 2 * target.double() - 1
+
+
+def diabetes() -> tuple[Tensor, Tensor]:
+    """The 442 patients of the diabetes data (Efron et al. 2004), which ship with scikit-learn: no network.
+
+    Returns
+    -------
+    features : Tensor, float64, shape (442, 10), each column of mean 0 and (population) standard deviation 1
+    target : Tensor, float64, shape (442,), a measure of the disease's progress, likewise
+
+    Raises
+    ------
+    DataUnavailable
+        Without scikit-learn, which the package's extra `data` installs.
+
+    Examples
+    --------
+    >>> features, target = diabetes()
+    >>> features.shape, target.shape
+    (torch.Size([442, 10]), torch.Size([442]))
+    """
+    try:
+        from sklearn.datasets import load_diabetes
+    except ImportError as reason:
+        message = "diabetes() needs scikit-learn: install gradpress[data], or use breast_cancer()."
+        raise DataUnavailable(message) from reason
+    raw, target = (torch.from_numpy(values) for values in load_diabetes(return_X_y=True, scaled=False))
+    return standardised(raw), standardised(target)
+
+
+def boston(*, acknowledged: bool = False) -> tuple[Tensor, Tensor]:
+    """The 506 towns of the Boston housing data (Harrison and Rubinfeld 1978), for those who know what is wrong with it.
+
+    One of its columns, B = 1000 (b − 0.63)², was made of the share b of Black residents, on the assumption that
+    segregation raises the price of houses. scikit-learn withdrew the data in its version 1.2 for that reason. It is
+    here because published figures use it; `california_housing` or `diabetes` serve as well.
+
+    Parameters
+    ----------
+    acknowledged : bool
+        Your own choice, by keyword: True says that you have read the note above.
+
+    Returns
+    -------
+    features : Tensor, float64, shape (506, 13), each column of mean 0 and (population) standard deviation 1
+    target : Tensor, float64, shape (506,), the median value of homes, likewise
+
+    Raises
+    ------
+    ValueError
+        Unless it is acknowledged.
+    DataUnavailable
+        Without a network and a cached copy, or when the file is not, byte for byte, the one that is expected.
+    """
+    if acknowledged is not True:
+        raise ValueError(f"acknowledged must be True to use this data, got {acknowledged!r}: {BOSTON_NOTE}")
+    lines = cached(BOSTON).decode("ascii").splitlines()[1:]
+    table = torch.tensor([[float(entry) for entry in line.split(",")] for line in lines if line], dtype=torch.float64)
+    return standardised(table[:, :-1]), standardised(table[:, -1])
+
+
+def california_housing() -> tuple[Tensor, Tensor]:
+    """The 20 640 block groups of the California housing data (Pace and Barry 1997; census of 1990).
+
+    The columns are those of scikit-learn's `fetch_california_housing`: income, age of houses, rooms and bedrooms a
+    household, population, people a household, latitude and longitude. The file is the archive that scikit-learn has.
+
+    Returns
+    -------
+    features : Tensor, float64, shape (20640, 8), each column of mean 0 and (population) standard deviation 1
+    target : Tensor, float64, shape (20640,), the median value of houses, likewise
+
+    Raises
+    ------
+    DataUnavailable
+        Without a network and a cached copy, or when the file is not, byte for byte, the one that is expected.
+    """
+    with tarfile.open(fileobj=BytesIO(cached(CALIFORNIA))) as archive:
+        text = archive.extractfile("CaliforniaHousing/cal_housing.data").read().decode("ascii")
+    table = torch.tensor([[float(entry) for entry in line.split(",")] for line in text.split()], dtype=torch.float64)
+    longitude, latitude, age, rooms, bedrooms, people, households, income, value = table.T
+    columns = income, age, rooms / households, bedrooms / households, people, people / households, latitude, longitude
+    return standardised(torch.stack(columns, 1)), standardised(value)
+
+
+def standardised(raw: Tensor) -> Tensor:
+    """Each column, or the one vector, with mean 0 and (population) standard deviation 1.
+
+    Examples
+    --------
+    >>> standardised(torch.tensor([1.0, 3.0]))
+    tensor([-1.,  1.])
+    """
+    return (raw - raw.mean(0)) / raw.std(0, correction=0)
 
 
 def mushrooms_or_shipped() -> tuple[str, Tensor, Tensor]:
@@ -129,26 +243,27 @@ def cached(source: Source) -> bytes:
             write_whole(path, download(source))
         content = path.read_bytes()
     except OSError as reason:
-        raise DataUnavailable(f"The cache {path} cannot be used ({reason}): use breast_cancer().") from reason
+        raise DataUnavailable(f"The cache {path} cannot be used ({reason}): use {source.instead}.") from reason
     source.verify(content, str(path), "delete it to have it fetched again")
     return content
 
 
 def download(source: Source) -> bytes:
     """The verified content of `source` from its public address, with a line of progress on standard error."""
-    content = b""
+    content, most = b"", LIMIT if source.size is None else source.size
+    total = "" if source.size is None else f" of {source.size:,}"
     try:
         with urlopen(source.address, timeout=TIMEOUT) as response:
-            while len(content) <= source.size and (chunk := response.read(1 << 16)):
+            while len(content) <= most and (chunk := response.read(1 << 16)):
                 content += chunk
-                print(f"\r{source.name}: {len(content):,} of {source.size:,} bytes", end="", file=sys.stderr)
+                print(f"\r{source.name}: {len(content):,}{total} bytes", end="", file=sys.stderr)
         print(file=sys.stderr)
     except (OSError, HTTPException) as reason:
         if isinstance(reason, HTTPError):
             reason.close()  # it is also the open answer
         raise DataUnavailable(
             f"There is no network, or {source.address} does not answer as it should ({reason}): connect and try again, "
-            f"put that file into {cache_folder()}, or use breast_cancer(), which needs no network."
+            f"put that file into {cache_folder()}, or use {source.instead}, which needs no network."
         ) from reason
     source.verify(content, f"The answer of {source.address}", "try again")
     return content

@@ -15,6 +15,9 @@ COLOURS = {
     "b1": "#2a8a57",
     "b2": "#8b62c9",
     "b3": "#c0508c",
+    "compute": "#6a7fb0",  # the three parts of a step's time
+    "latency": "#a8742a",
+    "transmission": "#0f8b8d",
 }
 
 SETTINGS = {

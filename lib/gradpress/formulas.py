@@ -98,11 +98,26 @@ def _formula(name: str, expression, source: str) -> Formula:
 _PAPER = "Beznosikov et al. 2023"
 _OWN = "this book"
 
-d, k, b, s, p, z, q = sp.symbols("d k b s p z q", positive=True)
-alpha, beta, gamma, delta, zeta, lam, tau, u0, ratio = sp.symbols(
-    "alpha beta gamma delta zeta lam tau u_0 rho", positive=True
+# Letters, as in the book's notation. Compressors and classes:
+d, k, b, s, p, z, q, m, r = sp.symbols("d k b s p z q m r", positive=True)
+alpha, beta, gamma, delta, zeta, omega, lam, tau, u0, ratio = sp.symbols(
+    "alpha beta gamma delta zeta omega lam tau u_0 rho", positive=True
 )
-m, r = sp.symbols("m r", positive=True)
+m1, m2 = sp.symbols("m_1 m_2", positive=True)
+# Descent: K is the number of the last step, r_0 the squared distance of the start from the minimiser, theta a free
+# number that splits a square, L_max and L_rms the largest and the quadratic mean of the agents' constants.
+L, mu, eta, D, N, K, kappa, epsilon, theta, share = sp.symbols(
+    "L mu eta D N K kappa epsilon theta share", positive=True
+)
+B_aff, C_aff, L_max, L_rms, r0, a, d_1, kept, Gamma_0 = sp.symbols(
+    "B_aff C_aff L_max L_rms r_0 a d_1 kept Gamma_0", positive=True
+)
+# The cost of a step: M and M_down are lengths of messages, v a bandwidth, T_lat a latency, F the iteration factor.
+M, M_down, v, T_lat, rounds, load, F = sp.symbols("M M_down v T_lat rounds load F", positive=True)
+T_0, fixed_0, fixed_1, load_0 = sp.symbols("T_0 fixed_0 fixed_1 load_0", positive=True)
+# Selection: h_1 and h_2 are the sums of 1/i and 1/i² over k < i ≤ d, Q the magnitude that a standard normal coordinate
+# exceeds with probability q, a the index of a power tail, R bits a coordinate.
+h1, h2, threshold, rate = sp.symbols("h_1 h_2 Q R", positive=True)
 
 # Sparsification: d coordinates, k kept, q the smallest inclusion probability.
 rand_k_zeta = _formula("rand_k_zeta", d / k, f"{_PAPER}, Lemma 8")
@@ -155,8 +170,27 @@ b1_iterations = _formula("b1_iterations", beta**2 / alpha, f"{_PAPER}, Table 1")
 b2_iterations = _formula("b2_iterations", beta / gamma, f"{_PAPER}, Table 1")
 b3_iterations = _formula("b3_iterations", delta, f"{_PAPER}, Table 1")
 
+# Chapter bottleneck: descent without compression; what a step costs.
+gd_factor = _formula("gd_factor", 1 - eta * mu * (2 - eta * L), _OWN)
+gd_quadratic_factor = _formula("gd_quadratic_factor", sp.Max((1 - eta * mu) ** 2, (1 - eta * L) ** 2), _OWN)
+_inflated = L * (1 + B_aff / N)
+dsgd_step = _formula("dsgd_step", 2 / _inflated, _OWN)
+dsgd_factor = _formula("dsgd_factor", 1 - eta * mu * (2 - eta * _inflated), _OWN)
+dsgd_floor = _formula("dsgd_floor", eta * L * C_aff / (2 * N * mu * (2 - eta * _inflated)), _OWN)
+
+ring_rounds = _formula("ring_rounds", 2 * (N - 1), _OWN)
+ring_load = _formula("ring_load", 2 * (N - 1) * M / N, _OWN)
+tree_load = _formula("tree_load", rounds * M, _OWN)
+server_load = _formula("server_load", (N - 1) * (M + M_down), _OWN)
+gather_rounds = _formula("gather_rounds", N - 1, _OWN)
+gather_load = _formula("gather_load", (N - 1) * M, _OWN)
+collective_time = _formula("collective_time", rounds * T_lat + load / v, _OWN)
+union_size = _formula("union_size", d * (1 - (1 - k / d) ** N), _OWN)
+dense_share = _formula("dense_share", 2 / N, _OWN)
+break_even_load = _formula("break_even_load", (T_0 / F - fixed_1) * v, _OWN)
+break_even_bandwidth = _formula("break_even_bandwidth", (load_0 - F * load) / (F * fixed_1 - fixed_0), _OWN)
+
 # Chapter descent: the factor of the gap in one step, and the largest step size.
-L, mu, eta, B_aff, C_aff, D, N, r0 = sp.symbols("L mu eta B_aff C_aff D N r_0", positive=True)
 cgd_b1_factor = _formula("cgd_b1_factor", 1 - alpha / beta * eta * mu * (2 - eta * beta * L), f"{_PAPER}, Theorem 17")
 cgd_b2_factor = _formula("cgd_b2_factor", 1 - gamma * eta * mu * (2 - eta * beta * L), f"{_PAPER}, Theorem 18")
 cgd_b3_factor = _formula("cgd_b3_factor", 1 - eta * mu / delta, f"{_PAPER}, Theorem 19")
@@ -164,7 +198,69 @@ cgd_b1_step = _formula("cgd_b1_step", 2 / (beta * L), f"{_PAPER}, Theorem 17")
 cgd_b2_step = _formula("cgd_b2_step", 2 / (beta * L), f"{_PAPER}, Theorem 18")
 cgd_b3_step = _formula("cgd_b3_step", 1 / L, f"{_PAPER}, Theorem 19")
 
-# Chapter memory: Theorem 21 of the paper; r_0 is the squared distance of the start from the minimiser.
+# By how much a step lowers f at least, over the squared norm of the gradient; then what the source prints wrong.
+_low, _high = b3_low_corner.expression, b3_high_corner.expression
+_kept = sp.Min(_low * (2 - eta * L * _low), _high * (2 - eta * L * _high))
+cgd_gain = _formula("cgd_gain", eta * (m1 - eta * L * m2 / 2), _OWN)
+cgd_b1_gain = _formula("cgd_b1_gain", alpha / beta * eta * (1 - eta * beta * L / 2), f"{_PAPER}, Lemma 22, corrected")
+cgd_b2_gain = _formula("cgd_b2_gain", gamma * eta * (1 - eta * beta * L / 2), f"{_PAPER}, Lemma 23")
+cgd_b3_gain = _formula("cgd_b3_gain", eta / (2 * delta), f"{_PAPER}, Lemma 24")
+cgd_b3_gain_long = _formula("cgd_b3_gain_long", eta * _kept / 2, _OWN)
+cgd_b3_factor_long = _formula("cgd_b3_factor_long", 1 - eta * mu * _kept, _OWN)
+cgd_b3_step_long = _formula("cgd_b3_step_long", 2 / (_high * L), _OWN)
+cgd_b1_gain_printed = _formula("cgd_b1_gain_printed", alpha * eta * (1 - eta * beta * L / 2), f"{_PAPER}, Lemma 22")
+_bracket = gamma * eta * (2 - eta * beta) * L
+cgd_b2_factor_printed = _formula("cgd_b2_factor_printed", 1 - _bracket, f"{_PAPER}, Theorem 18")
+
+# Steps until the gap is the share epsilon of the first one, if each step removes a share of it.
+cgd_iterations = _formula("cgd_iterations", sp.ceiling(sp.log(1 / epsilon) / -sp.log(1 - share)), _OWN)
+
+# Chapter agents: many nodes.
+_cost = (1 + theta) * omega * L_max / N
+dcgd_step = _formula("dcgd_step", 2 / (L + mu + _cost), _OWN)
+dcgd_factor = _formula("dcgd_factor", (1 - eta * mu) ** 2 + eta**2 * mu * _cost, _OWN)
+dcgd_noise = _formula("dcgd_noise", (1 + 1 / theta) * eta**2 * omega * D / N, _OWN)
+dcgd_floor = _formula(
+    "dcgd_floor", (1 + 1 / theta) * eta * omega * D / (N * mu * (2 - eta * (mu + _cost))), _OWN
+)
+dcgd_best_floor = _formula(
+    "dcgd_best_floor",
+    eta * omega * D / (N * mu * (sp.sqrt(2 - eta * mu) - sp.sqrt(eta * omega * L_max / N)) ** 2),
+    _OWN,
+)
+dcgd_best_theta = _formula(
+    "dcgd_best_theta", sp.sqrt((2 - eta * mu) * N / (eta * omega * L_max)) - 1, _OWN
+)
+dcgd_classic_step = _formula("dcgd_classic_step", 1 / (L + 2 * omega * L_max / N), f"{_PAPER}, §5.1")
+dcgd_classic_factor = _formula("dcgd_classic_factor", 1 - eta * mu, f"{_PAPER}, §5.1")
+dcgd_classic_floor = _formula("dcgd_classic_floor", 2 * eta * omega * D / (mu * N), f"{_PAPER}, §5.1")
+dcgd_agreed_step = _formula("dcgd_agreed_step", 2 / (L + mu + omega * L_max / N), _OWN)
+dcgd_agreed_factor = _formula(
+    "dcgd_agreed_factor", (1 - eta * mu) ** 2 + eta**2 * mu * omega * L_max / N, _OWN
+)
+dcgd_quadratic_floor = _formula(
+    "dcgd_quadratic_floor", eta * omega * D / (N * mu * (2 - eta * (mu + omega * L_max / N))), _OWN
+)
+dcgd_any_step = _formula("dcgd_any_step", 2 / (L + mu), _OWN)
+dcgd_any_factor = _formula("dcgd_any_factor", (1 - eta * mu) ** 2 + (1 + theta) * eta**2 * omega * L_rms**2 / N, _OWN)
+dcgd_concave_gain = _formula("dcgd_concave_gain", 2 / (kappa**2 - 2 * kappa + 4), _OWN)
+dcgd_shared_step = _formula("dcgd_shared_step", 2 / ((1 + omega) * (L + mu)), _OWN)
+dcgd_shared_factor = _formula("dcgd_shared_factor", (1 - eta * mu) ** 2 + eta**2 * omega * mu**2, _OWN)
+diana_step = _formula("diana_step", 1 / (L + 6 * omega * L_max / N), _OWN)
+diana_weight = _formula("diana_weight", 4 * eta**2 * omega / (a * N), _OWN)
+diana_factor = _formula("diana_factor", sp.Max(1 - eta * mu, 1 - a / 2), _OWN)
+diana_shift_step = _formula("diana_shift_step", 1 / (1 + omega), "Mishchenko et al. 2024")
+example_1_factor = _formula("example_1_factor", 1 + 11 * eta / 6, f"{_PAPER}, Example 1")
+example_2_factor = _formula("example_2_factor", 1 + eta * (2 * b - 1) * d_1 / d, _OWN)
+example_2_factor_printed = _formula(
+    "example_2_factor_printed", 1 + eta * (2 * b - 1) * d_1 / (d - d_1 + 1), f"{_PAPER}, Example 2"
+)
+example_2_least_b = _formula("example_2_least_b", (d - d_1 + 1) / (d - 2 * d_1), _OWN)
+shifts_factor = _formula("shifts_factor", 1 - eta * kept / d, _OWN)
+biased_floor = _formula("biased_floor", (delta - 1) * Gamma_0 / (2 * mu), _OWN)
+biased_threshold = _formula("biased_threshold", 1 / (delta - 1), _OWN)
+
+# Chapter memory: Theorem 21 of the paper.
 _spread = 2 * delta + B_aff
 _noise = C_aff * (1 + 1 / N) + D * (2 * B_aff / N + 3 * delta)
 ef_step = _formula("ef_step", 1 / (14 * _spread * L), f"{_PAPER}, Theorem 21")
@@ -174,11 +270,56 @@ ef_a3 = _formula("ef_a3", L * _spread * r0, f"{_PAPER}, Theorem 21")
 ef_a4 = _formula("ef_a4", 28 * L * _spread / mu, f"{_PAPER}, Theorem 21")
 ef_a5 = _formula("ef_a5", sp.sqrt(_noise * r0), f"{_PAPER}, Theorem 21")
 
+# The same with every constant written out.
+_cap = 14 * _spread * L
+_n0 = 56 * _spread * L / mu
+_log = sp.Max(1, sp.log(mu**2 * r0 * (K + 1) ** 2 / (4 * _noise)))
+_power = (1 - mu * eta / 2) ** (K + 1)
+ef_noise = _formula("ef_noise", _noise, f"{_PAPER}, Theorem 21")
+ef_n0 = _formula("ef_n0", _n0, f"{_PAPER}, Theorem 21")
+ef_virtual_step = _formula("ef_virtual_step", 1 / (4 * L * (1 + 2 * B_aff / N)), f"{_PAPER}, Lemma 27")
+ef_bound_decreasing = _formula(
+    "ef_bound_decreasing", 6272 * ef_a1.expression / K**2 + 32 * ef_a2.expression / K, f"{_PAPER}, Theorem 21"
+)
+ef_bound_decreasing_whole = _formula(
+    "ef_bound_decreasing_whole",
+    2 * mu * (_n0 - 1) ** 2 * r0 / ((2 * _n0 + K) * (K + 1)) + 32 * _noise / (mu * (2 * _n0 + K)),
+    _OWN,
+)
+ef_bound_any_step = _formula("ef_bound_any_step", 2 * mu * r0 * _power / (1 - _power) + 4 * _noise * eta, _OWN)
+ef_log = _formula("ef_log", _log, _OWN)
+ef_step_constant = _formula("ef_step_constant", sp.Min(1 / _cap, 2 * _log / (mu * (K + 1))), _OWN)
+ef_bound_constant = _formula(
+    "ef_bound_constant",
+    56 * ef_a3.expression * sp.exp(-(K + 1) / ef_a4.expression) + 8 * ef_a2.expression * (1 + _log) / (K + 1),
+    _OWN,
+)
+ef_step_equal = _formula("ef_step_equal", sp.Min(1 / _cap, sp.sqrt(r0 / (_noise * (K + 1)))), f"{_PAPER}, Theorem 21")
+ef_bound_equal = _formula(
+    "ef_bound_equal",
+    4 * ((_cap - mu / 2) * r0 / (K + 1) + 2 * sp.sqrt(_noise * r0 / (K + 1))),
+    f"{_PAPER}, Theorem 21",
+)
+ef_bound_linear = _formula("ef_bound_linear", 4 * r0 / eta * _power, _OWN)
+ef_wide_step = _formula("ef_wide_step", 1 / (8 * _spread * L), _OWN)
+ef_second_noise = _formula("ef_second_noise", (C_aff + 2 * B_aff * D) / N, _OWN)
+ef_second_memory = _formula("ef_second_memory", 8 * L * (delta - 1) * (2 * _spread * D + C_aff), _OWN)
+ef_floor = _formula("ef_floor", 4 * (eta * ef_second_noise.expression + eta**2 * ef_second_memory.expression), _OWN)
+memory_gain = _formula("memory_gain", (1 - _low) / _low, _OWN)
+ef21_step = _formula("ef21_step", 1 / (L + L_rms * (1 - _low) / _low), "Richtárik, Sokolov and Fatkhullin 2021")
+ef21_pl_step = _formula(
+    "ef21_pl_step",
+    sp.Min(1 / (L + sp.sqrt(2) * L_rms * (1 - _low) / _low), _low / (2 * mu)),
+    "Richtárik, Sokolov and Fatkhullin 2021",
+)
+ef21_factor = _formula("ef21_factor", 1 - eta * mu, "Richtárik, Sokolov and Fatkhullin 2021")
+ef21_weight = _formula("ef21_weight", eta / (2 * (_low - eta * mu)), _OWN)
+induced_omega = _formula("induced_omega", (zeta - 1) * (1 - 1 / delta), "Horváth and Richtárik 2021")
+induced_step = _formula("induced_step", dcgd_classic_step.expression.subs(L_max, L), _OWN)
+induced_floor = _formula("induced_floor", dcgd_classic_floor.expression, _OWN)
 
-# Chapter selection: q = k/d the share of coordinates that is kept, m = d − k; h_1 and h_2 the sums of 1/i and 1/i² over
-# k < i ≤ d; Q the magnitude that a standard normal coordinate exceeds with probability q; a the index of a power tail.
+# Chapter selection: q = k/d is the share of coordinates that is kept, and d − k are left.
 _left = d - k
-h1, h2, threshold, tail_index, rate = sp.symbols("h_1 h_2 Q a R", positive=True)
 uniform_lost_ratio = _formula(
     "uniform_lost_ratio", (1 - k / (d + 1)) * (1 - k / (d + 2)), f"{_PAPER}, Lemma 20(a)"
 )
@@ -191,15 +332,14 @@ exponential_limit_lost = _formula("exponential_limit_lost", 1 - q * (1 + (1 - sp
 normal_limit_lost = _formula(
     "normal_limit_lost", 1 - q - sp.sqrt(2 / sp.pi) * threshold * sp.exp(-(threshold**2) / 2), _OWN
 )
-_centre = sp.Symbol("m", positive=True)
-_bells = [sp.exp(-((threshold - side * _centre) ** 2) / 2) / sp.sqrt(2 * sp.pi) for side in (1, -1)]
+_bells = [sp.exp(-((threshold - side * m) ** 2) / 2) / sp.sqrt(2 * sp.pi) for side in (1, -1)]
 folded_normal_kept = _formula(
     "folded_normal_kept",
-    q + ((threshold + _centre) * _bells[0] + (threshold - _centre) * _bells[1]) / (1 + _centre**2),
+    q + ((threshold + m) * _bells[0] + (threshold - m) * _bells[1]) / (1 + m**2),
     _OWN,
 )
-pareto_limit_lost = _formula("pareto_limit_lost", 1 - q ** (1 - 2 / tail_index), _OWN)
-pareto_kept_least = _formula("pareto_kept_least", 1 - tail_index / 2, _OWN)
+pareto_limit_lost = _formula("pareto_limit_lost", 1 - q ** (1 - 2 / a), _OWN)
+pareto_kept_least = _formula("pareto_kept_least", 1 - a / 2, _OWN)
 binary_entropy = _formula("binary_entropy", -(q * sp.log(q) + (1 - q) * sp.log(1 - q)) / sp.log(2), "Shannon")
 top_k_bits = _formula("top_k_bits", 32 * q - (q * sp.log(q) + (1 - q) * sp.log(1 - q)) / sp.log(2), _OWN)
 rand_k_lost = _formula("rand_k_lost", 1 - rate / 32, f"{_PAPER}, Figure 1")

@@ -22,8 +22,10 @@ class Problem(ABC):
     convexity : float
         μ, the largest constant of the Polyak–Łojasiewicz inequality ‖∇f‖² ≥ 2μ(f − f*); for a quadratic it is also that
         of strong convexity.
-    agent_smoothness, agent_convexity : float
-        The largest Lipschitz constant of a ∇fᵢ, and the least curvature of an fᵢ, which may be negative.
+    agent_smoothness, agent_smoothness_rms : float
+        The largest of the Lipschitz constants Lᵢ of the ∇fᵢ, and the root of the mean of their squares.
+    agent_convexity : float
+        The least curvature of an fᵢ, which may be negative.
     minimiser : Tensor, shape (d,)
         A point x* at which f is least; the only one if f is strongly convex.
     minimum : float
@@ -35,6 +37,7 @@ class Problem(ABC):
     smoothness: float
     convexity: float
     agent_smoothness: float
+    agent_smoothness_rms: float
     agent_convexity: float
     minimiser: Tensor
 
@@ -58,6 +61,11 @@ class Problem(ABC):
     def gap(self, x: Tensor) -> Tensor:
         """f(x) − f(x*), shape (…)."""
         return self.loss(x) - self.minimum
+
+    def _know_agents(self, smoothness: Tensor) -> None:
+        """Set what follows from the Lᵢ, shape (N,)."""
+        self.agent_smoothness = float(smoothness.max())
+        self.agent_smoothness_rms = float(smoothness.square().mean().sqrt())
 
     @cached_property
     def disagreement(self) -> float:
@@ -115,7 +123,8 @@ class Quadratic(Problem):
             raise ValueError(f"f must be bounded below and not linear, got mean curvatures from {curvatures.min():.3g} "
                              f"to {curvatures.max():.3g}")
         self.convexity = float(curvatures[~zero].min())
-        self.agent_smoothness, self.agent_convexity = float(each.abs().max()), float(each.min())
+        self._know_agents(each.abs().amax(-1))
+        self.agent_convexity = float(each.min())
         self.curvatures = curvatures.where(~zero, 0)
         at = (slope / curvatures).where(~zero, 0)
         self.minimiser = at if axes is None else axes @ at
@@ -273,7 +282,7 @@ class Logistic(Problem):
         self.agents, self.d, self.regularisation = agents, self.rows.shape[-1], float(regularisation)
         second = (self.weights[..., None] * self.rows).mT @ self.rows
         self.smoothness = float(torch.linalg.matrix_norm(second.mean(0), 2)) / 4 + self.regularisation
-        self.agent_smoothness = float(torch.linalg.matrix_norm(second, 2).max()) / 4 + self.regularisation
+        self._know_agents(torch.linalg.matrix_norm(second, 2) / 4 + self.regularisation)
         self.convexity = self.agent_convexity = self.regularisation
 
     def _margins(self, x: Tensor) -> Tensor:
@@ -322,7 +331,7 @@ class SineValley(Problem):
     """
 
     agents = d = 1
-    smoothness = agent_smoothness = 8.0  # sup |f″| = sup |2 + 6 cos 2x|, at x = 0
+    smoothness = agent_smoothness = agent_smoothness_rms = 8.0  # sup |f″| = sup |2 + 6 cos 2x|, at x = 0
     agent_convexity = -4.0  # inf f″, at x = π/2
 
     def __init__(self):

@@ -98,7 +98,7 @@ def simulate(problem: Problem, method: Method, start, steps: int, step_size: flo
     x = _start(start, runs, problem)
     sizes = _step_sizes(step_size, steps)
     if check is not None:
-        require(check, problem, method.compressor, max(sizes, default=0.0), noise)
+        require(check, problem, method, max(sizes, default=0.0), noise)
     if every < 1:
         raise ValueError(f"every must be at least 1, got {every}")
     generator = generator or private(x.device)

@@ -16,11 +16,32 @@ import torch
 
 from gradpress import explorers
 from gradpress.classes import B1, B2, B3, Unbiased
+from gradpress.compressors import TopK
 from gradpress.explorers import catalogue
+from gradpress.order_statistics import Laplace, Normal, Pareto, StudentT, Uniform, kept_share
+from gradpress.methods import DCGD, EF21, ErrorFeedback
+from gradpress.problems import Quadratic, top_1_failure
+from gradpress.simulate import simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ROOT / "_build" / "measured" / "explorers.json"
 FIRST_ANSWER, REDRAW, SLACK = 1500, 16, 5  # milliseconds, milliseconds, times
+
+# A change that Python makes to a picture: a menu and one of its entries.
+FROM_PYTHON = {
+    "compressors": ("c1", "sign"),
+    "classes": ("c", "top-k"),
+    "adversary": ("claim", "lem-top-k"),
+    "bottleneck": ("dense", "tree"),
+    "descent": ("c", "top-k"),
+    "descent-adversary": ("claim", "theorem-17"),
+    "agents": ("c", "identity"),
+    "agents-adversary": ("claim", "thm-diana"),
+    "selection": ("law", "student"),
+    "subsets": ("kind", "shifts"),
+    "memory": ("problem", "disagree"),
+    "memory-adversary": ("claim", "regime-equal"),
+}
 
 BLANK = """<!doctype html><html lang="en" data-theme="light"><title>blank</title><body><div id="place"></div>"""
 RUN = """async ([text, state, place]) => {
@@ -252,7 +273,7 @@ def test_module_runs_without_the_book(browser, name):
     controls = root.locator("button, input, select, [role=slider]")
     assert controls.count() == root.locator("[data-lm-suppress-shortcuts=true]").count(), "JupyterLab takes arrow keys"
     before = shown(root)
-    key, value = {"compressors": ("c1", "sign"), "classes": ("c", "top-k"), "adversary": ("claim", "lem-top-k")}[name]
+    key, value = FROM_PYTHON[name]
     page.evaluate("([key, value]) => window.model.set('state', {[key]: value})", [key, value])
     page.wait_for_timeout(300)
     assert shown(root) != before
@@ -384,7 +405,7 @@ def test_state_travels_in_the_address(unset, name):
     other = unset(path + address).page
     twin = settled(other, name)
     assert twin.evaluate("el => el.gradpress.state()") == state
-    if name != "adversary":  # whose picture also says how far the search has gone
+    if "hunt.js" not in explorers.PARTS[name]:  # a hunter's picture also says how far the search has gone
         assert shown(twin) == shown(root)
     reset(other, twin)
     assert other.evaluate("location.hash") == ""
@@ -416,7 +437,7 @@ def test_several_explorers_do_not_clash(unset):
 
 
 def explorers_on(path):
-    return re.findall(r"^```\{explorer\} (\w+)$", (ROOT / path).with_suffix(".md").read_text("utf-8"), re.MULTILINE)
+    return re.findall(r"^```\{explorer\} ([\w-]+)$", (ROOT / path).with_suffix(".md").read_text("utf-8"), re.MULTILINE)
 
 
 def test_lives_in_a_file_without_a_server(browser, name):
@@ -513,15 +534,15 @@ def test_adversary_reaches_what_is_attained_and_goes_no_further(browser, claim, 
     assert not found["alarm"]
 
 
-def hunted(browser, state):
+def hunted(browser, state, name="adversary"):
     """The end of a search: with reduced motion a press on «play» runs it at once and shows the result."""
     context = browser.new_context(viewport={"width": 800, "height": 900}, reduced_motion="reduce")
     page = context.new_page()
     page.set_content(BLANK)
-    page.evaluate(RUN, [explorers.esm("adversary"), state, None])
+    page.evaluate(RUN, [explorers.esm(name), state, None])
     root = page.locator("#place")
     root.get_by_role("button", name="play").click()
-    page.wait_for_function("document.querySelector('.gp-words').textContent.includes('After 6000 vectors')")
+    page.wait_for_function("document.querySelector('.gp-words').textContent.includes('After 6000 ')")
     score = root.locator(".gp-score")
     result = {"words": words(root), "alarm": "gp-alarming" in score.get_attribute("class"),
               "score": float(score.inner_text().split(":")[1])}  # fmt: skip
@@ -539,6 +560,110 @@ def test_adversary_moves_by_itself_only_where_motion_is_welcome(unset):
         tried[motion] = int(re.search(r"After (\d+) vectors", words(root))[1])
     assert tried["reduce"] == 1
     assert tried["no-preference"] > 10
+
+
+# ----------------------------------------------------------------------------------------------------------- memory
+
+
+@pytest.mark.refutes("lem-virtual-step", "rem-shared-noise", "err-theorem-21")
+@pytest.mark.parametrize(
+    ("setting", "reached"),
+    [
+        ({"claim": "lem-virtual-step"}, 4),
+        ({"claim": "lem-virtual-step", "N": 9}, 9),
+        ({"claim": "regime-equal", "C": 0, "kappa": 1, "delta": 1}, None),
+        ({"claim": "regime-growing", "C": 0.5, "kappa": 1, "delta": 1}, None),
+    ],
+)
+def test_memory_adversary_breaks_the_printed_and_not_the_corrected(browser, setting, reached):
+    printed = hunted(browser, {**setting, "version": "printed"}, "memory-adversary")
+    corrected = hunted(browser, {**setting, "version": "corrected"}, "memory-adversary")
+    assert printed["alarm"]
+    assert "is refuted" in printed["words"]
+    assert printed["score"] > 1.5
+    assert reached is None or printed["score"] == pytest.approx(reached, rel=1e-3)
+    assert not corrected["alarm"]
+    assert corrected["score"] <= 1 + 1e-9
+    assert reached is None or corrected["score"] > 0.999
+
+
+@pytest.mark.refutes("lem-virtual-step", "lem-memory", "thm-second-order", "thm-error-feedback")
+@pytest.mark.parametrize(
+    ("setting", "least"),
+    [
+        ({"claim": "lem-virtual-step", "version": "independent"}, 0.999),
+        ({"claim": "lem-virtual-step", "version": "independent", "B": 2, "C": 0}, 0.9),
+        ({"claim": "lem-memory", "C": 0}, 0.8),
+        ({"claim": "lem-memory", "delta": 12, "B": 3}, 0.8),
+        ({"claim": "regime-growing", "version": "corrected", "B": 1}, 0.001),
+        ({"claim": "regime-equal", "version": "corrected"}, 0.01),
+        ({"claim": "thm-second-order", "B": 1, "C": 2}, 0.03),
+    ],
+)
+def test_memory_adversary_does_not_break_what_is_proved(browser, setting, least):
+    found = hunted(browser, setting, "memory-adversary")
+    assert not found["alarm"]
+    assert least < found["score"] <= 1 + 1e-9
+
+
+def test_memory_runs_as_the_library_does(bench_memory):
+    """The gaps of all three methods and the memories, on every problem, from several starts."""
+    exact = partial(torch.tensor, dtype=torch.float64)
+    methods = {"off": DCGD, "feedback": ErrorFeedback, "ef21": EF21}
+    states = ({"seed": 4, "k": 2}, {"problem": "agree", "seed": 3}, {"problem": "disagree", "seed": 8, "k": 2, "eta": -0.9})
+    for state in ({}, *states):
+        seen = bench_memory(state)
+        problem = Quadratic(exact(seen["matrices"]), exact(seen["vectors"]))
+        k, eta = state.get("k", 1), 10 ** state.get("eta", -1.3)
+        for rule, method in methods.items():
+            gaps = exact(seen["found"][rule]["gaps"])
+            steps = min(len(gaps) - 1, 120)
+            record = simulate(problem, method(TopK(k)), exact(seen["start"]), steps, eta, limit=1e300)
+            torch.testing.assert_close(gaps[: steps + 1], record.gap[:, 0], rtol=1e-6, atol=1e-13)
+            if rule == "feedback":
+                memory = exact(seen["found"][rule]["seen"][steps - 1]["after"])
+                torch.testing.assert_close(memory, record.state[0], rtol=1e-6, atol=1e-12)
+    assert torch.equal(exact(bench_memory({})["matrices"]), top_1_failure().matrices)
+
+
+@pytest.fixture
+def bench_memory(browser):
+    """What the explorer `memory` computes in a state: its problem, its start and its runs."""
+    context = browser.new_context(viewport={"width": 800, "height": 900})
+
+    def seen(state):
+        page = context.new_page()
+        page.set_content(BLANK)
+        page.evaluate(RUN, [explorers.esm("memory"), state, None])
+        page.wait_for_function("document.getElementById('place').gradpress?.memory")
+        return page.evaluate("document.getElementById('place').gradpress.memory")
+
+    yield seen
+    context.close()
+
+
+@pytest.mark.parametrize(
+    ("state", "law"),
+    [
+        ({"law": "uniform"}, Uniform()), ({"law": "laplace"}, Laplace()), ({"law": "normal"}, Normal()),
+        ({"law": "normal", "mean": 2}, Normal(2.0, 1.0)), ({"law": "student", "nu": 3}, StudentT(3.0)),
+        ({"law": "student", "nu": 2.5}, StudentT(2.5)), ({"law": "pareto", "a": 2.2}, Pareto(2.2)),
+    ],
+)  # fmt: skip
+def test_selection_keeps_what_the_library_says(browser, state, law):
+    """The expected share that Top-k keeps, to 1e-7, and the threshold, for few and for many coordinates."""
+    page = browser.new_page()
+    page.set_content(BLANK)
+    page.evaluate(RUN, [explorers.esm("selection"), {}, None])
+    script = """([state, d, k]) => {
+      const {makeLaw, keptShare} = window.internals.selection, law = makeLaw(state);
+      return [keptShare(law, d, k), law.Q(k / d)];
+    }"""
+    for d, k in ((10, 1), (10, 9), (1000, 50), (100_000, 3), (100_000, 30_000)):
+        share, threshold = page.evaluate(script, [{**explorers.DEFAULTS["selection"], **state}, d, k])
+        assert share == pytest.approx(kept_share(d, k, law), rel=1e-7)
+        assert threshold == pytest.approx(float(law.quantile(k / d)), rel=1e-7)
+    page.close()
 
 
 # ------------------------------------------------------------------------------------------------------------ speed

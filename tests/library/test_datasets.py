@@ -4,10 +4,13 @@ import hashlib
 import importlib
 import subprocess
 import sys
+import tarfile
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -19,8 +22,12 @@ from gradpress.datasets import DataUnavailable, Source, logistic_gradients, pars
 TRAIN, TEST = b"1 3:1 126:1\n0 1:1\n", b"0 2:1 4:1\n"
 
 
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def source(address: str, content: bytes) -> Source:
-    return Source(address, len(content), hashlib.sha256(content).hexdigest())
+    return Source(address, len(content), sha256(content))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -315,6 +322,106 @@ def test_the_shipped_data_needs_no_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)  # any import of it now fails
     monkeypatch.delitem(sys.modules, "gradpress.datasets")
     assert importlib.import_module("gradpress.datasets").breast_cancer()[0].shape == (569, 30)
+
+
+# The regression data
+
+
+def test_diabetes_is_that_of_scikit_learn_standardised():
+    from sklearn.datasets import load_diabetes
+
+    raw, target = load_diabetes(return_X_y=True, scaled=False)
+    features, progress = datasets.diabetes()
+    np.testing.assert_allclose(features, (raw - raw.mean(0)) / raw.std(0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(progress, (target - target.mean()) / target.std(), rtol=1e-12, atol=1e-12)
+
+
+def test_diabetes_without_scikit_learn_is_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(DataUnavailable, match=r"^diabetes\(\) needs scikit-learn: install gradpress\[data\]"):
+        datasets.diabetes()
+
+
+TOWNS = b'"A","B","MEDV"\n0,1,10\n2,5,30\n'
+
+
+@pytest.fixture
+def towns(server, cache, monkeypatch):
+    """A small file in the place of the Boston data, which the server has."""
+    chosen = replace(datasets.BOSTON, address=f"{server.address}/towns", size=len(TOWNS), sha256=sha256(TOWNS))
+    monkeypatch.setattr(datasets, "BOSTON", chosen)
+    server.answers["/towns"] = 200, len(TOWNS), TOWNS
+    return chosen
+
+
+@pytest.mark.parametrize("acknowledged", [False, None, 1, "yes"])
+def test_boston_is_refused_with_its_note_unless_it_is_chosen(towns, server, acknowledged):
+    with pytest.raises(ValueError, match=r"acknowledged must be True.*share of Black residents.*withdrew the data"):
+        datasets.boston(acknowledged=acknowledged)
+    with pytest.raises(TypeError):
+        datasets.boston(True)
+    assert not server.requests
+
+
+def test_boston_once_chosen(towns):
+    features, value = datasets.boston(acknowledged=True)
+    assert features.tolist() == [[-1, -1], [1, 1]]
+    assert value.tolist() == [-1, 1]
+
+
+def test_an_altered_boston_names_diabetes_instead(towns, cache):
+    cache.mkdir()
+    (cache / "towns").write_bytes(TOWNS[:-1])
+    with pytest.raises(DataUnavailable, match=r"truncated or altered .* or use diabetes\(\)"):
+        datasets.boston(acknowledged=True)
+
+
+@pytest.fixture
+def blocks(server, cache, monkeypatch):
+    """A small archive in the place of California's, of unknown size, which the server has under another name."""
+    rows = b"-122,37,41,880,129,322,126,8.3,452600\n-121,38,21,7099,1106,2401,1138,8.4,358500\n"
+    packed = BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo("CaliforniaHousing/cal_housing.data")
+        member.size = len(rows)
+        archive.addfile(member, BytesIO(rows))
+    content = packed.getvalue()
+    chosen = replace(datasets.CALIFORNIA, address=f"{server.address}/files/1", sha256=sha256(content))
+    monkeypatch.setattr(datasets, "CALIFORNIA", chosen)
+    server.answers["/files/1"] = 200, len(content), content
+    return content
+
+
+def test_california_is_unpacked_into_the_columns_of_scikit_learn(blocks, server, cache):
+    """Two rows: every standardised column is ±1, and its sign says which row has more of what it should hold."""
+    features, value = datasets.california_housing()
+    income, age, rooms, bedrooms, people, a_household, latitude, longitude = features[0].tolist()
+    assert features.square().allclose(torch.ones(2, 8, dtype=torch.float64))
+    assert (income, age, people, latitude, longitude) == pytest.approx((-1, 1, -1, -1, -1))
+    assert (rooms, bedrooms) == pytest.approx((1, 1))  # 880/126 > 7099/1138, 129/126 > 1106/1138
+    assert a_household == pytest.approx(1)  # 322/126 > 2401/1138
+    assert value.tolist() == pytest.approx([1, -1])
+    assert contents(cache) == {"cal_housing.tgz": blocks}
+    server.answers.clear()
+    assert datasets.california_housing()[1].shape == (2,)
+
+
+def test_a_file_of_unknown_size_is_read_up_to_the_limit_and_verified(blocks, server, cache, monkeypatch):
+    monkeypatch.setattr(datasets, "LIMIT", 1 << 10)
+    server.answers["/files/1"] = 200, 1 << 22, bytes(1 << 22)
+    with pytest.raises(DataUnavailable, match="has a wrong sha256"):
+        datasets.california_housing()
+    assert contents(cache) == {}
+
+
+def test_the_addresses_of_the_housing_data():
+    """California's archive and its sha256 are scikit-learn's own."""
+    from sklearn.datasets import _california_housing
+
+    theirs = _california_housing.ARCHIVE
+    assert (datasets.CALIFORNIA.address, datasets.CALIFORNIA.sha256) == (theirs.url, theirs.checksum)
+    assert datasets.CALIFORNIA.name == theirs.filename
+    assert datasets.BOSTON.name == "boston_house_prices.csv"
 
 
 # The gradients

@@ -93,6 +93,8 @@ def test_constants_bound_the_curvature_and_are_reached(problem):
     assert whole.abs().max() >= problem.smoothness * (1 - 1e-9)  # attained, at 0 or at the minimiser
     agents = torch.linalg.eigvalsh(each)
     assert agents.abs().max() == pytest.approx(problem.agent_smoothness, rel=1e-9)
+    rms = agents.abs().amax((0, 2)).square().mean().sqrt()
+    assert rms == pytest.approx(problem.agent_smoothness_rms, rel=1e-9)
     assert agents.min() >= problem.agent_convexity - 1e-9
     x = problem.minimiser + 5 * randn(5000, problem.d, seed=9)
     quotient = problem.gradient(x).square().sum(-1) / (2 * problem.gap(x))

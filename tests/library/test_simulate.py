@@ -189,7 +189,12 @@ def test_step_outside_a_theorem_is_refused_with_its_name():
         ("thm-cgd-b2", one_node(), DCGD(TopK(1)), AffineGaussian(c_aff=1.0), "exact gradients"),
         ("thm-nothing", one_node(), DCGD(TopK(1)), None, "check must be one of"),
         ("thm-error-feedback", Quadratic.diagonal([[1.0], [-0.5]], [[0.0], [0.0]]), ErrorFeedback(TopK(1)), None,
-         "strongly convex agents"),
+         "needs convex agents"),
+        ("thm-error-feedback", two_agents(), DCGD(TopK(1)), None, "is about ErrorFeedback, got DCGD"),
+        ("thm-dcgd", two_agents(), DCGD(TopK(1)), None, "needs a compressor of the class Unbiased"),
+        ("thm-dcgd", Quadratic.diagonal([[1.0], [-0.5]], [[0.0], [0.0]]), DCGD(RandK(1)), None, "needs convex agents"),
+        ("thm-diana", two_agents(), DIANA(RandK(1), 0.5), None, r"shift_step must be at most 0.333333 for the theorem"),
+        ("thm-ef21", two_agents(), EF21(TopK(1)), AffineGaussian(c_aff=1.0), "exact gradients"),
     ],
 )
 def test_other_conditions_are_checked_too(check, problem, method, noise, sentence):
@@ -207,6 +212,14 @@ def test_largest_steps_and_factors():
     assert memory.largest_step(two_agents(), TopK(1), AffineGaussian(b_aff=1.0)) == pytest.approx(1 / (14 * 7 * 4))
     with pytest.raises(ValueError, match="no factor"):
         memory.factor(two_agents(), TopK(1), 0.001)
+    many = two_agents()  # L = 2.25, L_max = 4, L_rms² = 12.5; ω = 2 and δ = 3
+    root = 1 - (2 / 3) ** 0.5
+    wanted = {"thm-second-order": 1 / (8 * 6 * 4), "thm-ef21": 1 / (2.25 + 12.5**0.5 * (1 - root) / root)}
+    for label, step in wanted.items():
+        assert GUARANTEES[label].largest_step(many, TopK(1)) == pytest.approx(step)
+    wanted = {"thm-dcgd": 1 / (2.25 + 2 * 2 * 4 / 2), "thm-diana": 1 / (2.25 + 6 * 2 * 4 / 2)}
+    for label, step in wanted.items():
+        assert GUARANTEES[label].largest_step(many, RandK(1)) == pytest.approx(step)
 
 
 # ----------------------------------------------------------------------------------------------------------- noise

@@ -1,8 +1,5 @@
 // An adversary: it looks for a vector at which an inequality of a class fails, from closed forms, under the reader's eyes.
 
-const BUDGET = 6000;
-const TOLERANCE = 1e-9;
-
 // Left side over right side at a point of the plane of moments; above 1 the statement is false.
 const SIDES = {
   u: { text: "U(ζ): E‖C(x)‖² ≤ ζ‖x‖²", names: ["zeta"], ratio: (m1, m2, c) => m2 / c.zeta },
@@ -90,8 +87,14 @@ function challenge(state) {
   }[version]();
   const side = SIDES[sideOf(state)];
   const scale = 1 / zeta;
+  const source = { printed: "as printed", corrected: claim.printed ? "as corrected" : "as stated", scaled: "for C/ζ" }[version];
   return {
-    claim, P, version, constants, side, scale, d: state.d, name: claim.operator, silent: constants[side.names[0]] === Infinity,
+    P, constants, side, scale, d: state.d, name: claim.operator, label: claim.label, why: claim.why, source,
+    key: JSON.stringify([state.claim, sideOf(state), version, state.d, P, String(P.p)]),
+    silence: constants[side.names[0]] === Infinity ? "Nothing is claimed here: with these parameters the statement gives no finite δ." : "",
+    setting: () => `${settingName(claim.operator, P)}, d = ${state.d}`,
+    starts: (seed) => specimens(state.d, 60, seed),
+    moves: MOVES,
     // No operator here cares for signs or order, roundings not for a power of the base and the others not for length.
     normal(x) {
       const size = x.map(Math.abs).sort((a, b) => b - a);
@@ -105,8 +108,6 @@ function challenge(state) {
     },
   };
 }
-
-// --- the search ------------------------------------------------------------------------------------------------------
 
 // Small changes of x; s is their size. The copying ones find the instances in which many entries are equal.
 const MOVES = [
@@ -126,130 +127,8 @@ const MOVES = [
   },
   (x, random, s) => { const i = pickOne(x, random); return x.map((v, j) => (j === i && s > 0.3 ? 0 : v)); },
 ];
-const pickOne = (x, random) => Math.floor(random() * x.length);
 
-// Random starts, then climbing with steps that grow on success and shrink on failure. The same seed gives the same search.
-class Search {
-  constructor(trial, seed) {
-    this.trial = trial;
-    this.random = uniforms(seed);
-    this.starts = specimens(trial.d, 60, seed + 17);
-    this.tried = 0;
-    this.best = { ratio: -Infinity, x: trial.normal(this.starts[0]) };
-    this.trace = [];
-    this.life = null;
-  }
-
-  // So many evaluations, or as many as fit into some milliseconds; the order of the steps does not depend on either.
-  advance(evaluations, milliseconds = Infinity) {
-    const end = performance.now() + milliseconds;
-    for (let i = 0; i < evaluations && this.tried < BUDGET && performance.now() < end; i += 1) this.step();
-  }
-
-  step() {
-    const life = this.life;
-    const moved = life ? MOVES[Math.floor(this.random() * MOVES.length)](life.x, this.random, life.size) : this.start();
-    const x = this.trial.normal(moved);
-    const ratio = this.trial.ratio(x);
-    this.tried += 1;
-    if (this.tried < 300 || this.tried % Math.ceil(this.tried / 300) === 0) this.trace.push([this.tried, ratio]);
-    if (ratio > this.best.ratio) this.best = { ratio, x, at: this.tried };
-    if (!life) this.life = { x, ratio, size: 0.5, failures: 0 };
-    else if (ratio > life.ratio) Object.assign(life, { x, ratio, size: Math.min(1, 1.6 * life.size), failures: 0 });
-    else this.fail(life);
-  }
-
-  // A life ends when nothing helps any more; every second one goes on from the best vector found.
-  fail(life) {
-    life.failures += 1;
-    life.size = Math.max(1e-8, 0.94 * life.size);
-    if (life.failures > 120) this.life = null;
-  }
-
-  start() {
-    this.lives = (this.lives ?? 0) + 1;
-    return this.lives > 5 && this.lives % 2 === 0 ? this.best.x : this.starts[this.lives % this.starts.length];
-  }
-}
-
-// --- the picture -----------------------------------------------------------------------------------------------------
-
-class Climb {
-  constructor(kit, parent) {
-    const svg = (this.svg = kit.svg(parent, "The ratio of left side to right side, try by try."));
-    this.above = svg.append("rect").attr("fill", "var(--gp-alarm)").attr("opacity", 0.1);
-    this.axes = { x: svg.append("g").attr("class", "gp-axis"), y: svg.append("g").attr("class", "gp-axis") };
-    this.tries = svg.append("path").attr("stroke", "var(--gp-x)").attr("stroke-linecap", "round").attr("stroke-width", 3.5).attr("class", "gp-cloud");
-    this.wall = svg.append("path").attr("stroke", "var(--gp-ink)").attr("stroke-width", 2.5);
-    this.stair = svg.append("path").attr("fill", "none").attr("stroke-width", 2.5);
-    this.head = svg.append("circle").attr("r", 5);
-    this.mine = svg.append("path").attr("stroke", "var(--gp-x)").attr("stroke-width", 2).attr("stroke-dasharray", "5 3");
-    const text = (className) => svg.append("text").attr("class", className);
-    this.text = { wall: text("gp-faint gp-halo"), x: text("gp-faint"), y: text("gp-faint"), above: text("gp-halo"), mine: text("gp-halo") };
-    this.text.x.attr("text-anchor", "end").text("vectors tried (each tenfold equally wide)");
-    this.text.y.text("left side / right side");
-    this.text.wall.text("1: as far as the statement lets it go");
-    this.text.above.text("here the statement is false").style("fill", "var(--gp-alarm)");
-  }
-
-  draw(search, mine, width) {
-    const height = clamp(width * 0.72, 230, 460);
-    const pad = { left: 46, right: 10, top: 24, bottom: 36 };
-    this.svg.attr("viewBox", `0 0 ${width} ${height}`);
-    const x = d3.scaleLinear([0, Math.log10(BUDGET)], [pad.left, width - pad.right]);
-    const y = d3.scaleSymlog([-1, 0.5], [height - pad.bottom, pad.top]).constant(0.002);
-    const across = (tried) => x(Math.log10(tried));
-    const up = (ratio) => y(clamp(ratio - 1, -1, 0.5));
-    const ticks = [-1, -0.5, -0.1, -0.01, 0, 0.01, 0.1, 0.5];
-    this.axes.x.attr("transform", `translate(0,${height - pad.bottom})`)
-      .call(d3.axisBottom(x).tickValues([0, 1, 2, 3]).tickFormat((v) => number(10 ** v, 4)).tickSize(4));
-    this.axes.y.attr("transform", `translate(${pad.left},0)`).call(d3.axisLeft(y).tickValues(ticks).tickFormat((v) => number(1 + v, 4)).tickSize(4));
-    this.above.attr("x", pad.left).attr("width", width - pad.left - pad.right).attr("y", y(0.5)).attr("height", y(0) - y(0.5));
-    this.wall.attr("d", `M${pad.left},${y(0)}H${width - pad.right}`);
-    this.tries.attr("d", dots(search.trace.filter(([, ratio]) => ratio > -Infinity).map(([tried, ratio]) => [across(tried), up(ratio)])));
-    const { best } = search;
-    const fell = best.ratio > 1 + TOLERANCE;
-    const colour = fell ? "var(--gp-alarm)" : "var(--gp-accent)";
-    this.stair.attr("stroke", colour).attr("d", this.staircase(search, across, up));
-    const shown = best.ratio > -Infinity;
-    this.head.attr("visibility", shown ? "visible" : "hidden").attr("fill", colour);
-    if (shown) this.head.attr("cx", across(Math.max(1, search.tried))).attr("cy", up(best.ratio));
-    this.mine.attr("d", mine === null ? "" : `M${pad.left},${up(mine)}H${width - pad.right}`);
-    this.text.mine.attr("x", width - pad.right - 4).attr("y", up(mine ?? 1) - 5).attr("text-anchor", "end").text(mine === null ? "" : "your x");
-    this.text.wall.attr("x", pad.left + 6).attr("y", y(0) + 15);
-    this.text.above.attr("x", pad.left + 6).attr("y", y(0.5) + 15);
-    this.text.x.attr("x", width - pad.right).attr("y", height - 4);
-    this.text.y.attr("x", 2).attr("y", 12);
-  }
-
-  staircase(search, across, up) {
-    let best = -Infinity;
-    const points = [];
-    for (const [tried, ratio] of [...search.trace, [search.best.at ?? 1, search.best.ratio]].sort((a, b) => a[0] - b[0])) {
-      if (ratio <= best) continue;
-      if (best > -Infinity) points.push([across(tried), up(best)]);
-      best = ratio;
-      points.push([across(tried), up(best)]);
-    }
-    if (points.length) points.push([across(Math.max(1, search.tried)), up(best)]);
-    return polyline(points);
-  }
-}
-
-const exactly = (ratio) => (ratio > 0.99 && ratio < 1.01 ? ratio.toFixed(7).replace(/0+$/, "").replace(/\.$/, "") : number(ratio, 5));
-
-function verdict(trial, search, ratio, own) {
-  const setting = `${settingName(trial.name, trial.P)}, d = ${trial.d}`;
-  if (trial.silent) return `Nothing is claimed here: with these parameters the statement gives no finite δ. ${setting}.`;
-  const who = own ? "Your x reaches" : `After ${number(search.tried, 5)} vectors the worst ratio is`;
-  const start = `${who} ${exactly(ratio)}.`;
-  const source = { printed: "as printed", corrected: trial.claim.printed ? "as corrected" : "as stated", scaled: "for C/ζ" }[trial.version];
-  if (ratio > 1 + TOLERANCE) return `${start} ${trial.claim.label} ${source} is refuted by the vector drawn here: ${trial.claim.why ?? "the statement is false"}. ${setting}.`;
-  const close = ratio > 1 - 1e-6 ? "The bound is reached, and not passed" : ratio > 0.99 ? "The bound is nearly reached" : "The bound stands, with room to spare";
-  return `${start} ${close}: ${trial.claim.label} ${source}. ${setting}.`;
-}
-
-const EXPLORER = {
+const EXPLORER = hunter({
   controls: [
     { key: "claim", word: "statement", options: Object.entries(CLAIMS).map(([key, { label }]) => [key, label]),
       brings: (key) => ({ ...INSTANCE, side: CLAIMS[key].sides[0], version: "printed", x: [], ...CLAIMS[key].instance }) },
@@ -260,79 +139,20 @@ const EXPLORER = {
     { key: "d", symbol: "d", word: "dimension", min: 2, max: 100, step: 1 },
     ...parameterControls("", 100, "operator"),
   ].map((control) => forClaim(control)),
-  build(kit) {
-    const bar = kit.bar();
-    for (const key of ["claim", "side"]) kit.control(key, bar).classList.add("gp-broad");
-    kit.control("version", bar);
-    const second = kit.bar();
-    for (const key of ["d", "k", "q", "b", "s", "p"]) kit.control(key, second);
-    const third = kit.bar();
-    const play = kit.button("pause", () => toggle(), third);
-    kit.button("step", () => { pause(); run.search.advance(1); kit.invalidate(); }, third);
-    kit.button("start again", () => { run.key = null; kit.set({ x: [] }); resume(); }, third);
-    kit.button("another seed", () => { kit.set({ seed: (kit.state.seed % 9999) + 1, x: [] }); resume(); }, third);
-    kit.reset(third);
-    const halves = element("div", "gp-halves", kit.root);
-    const left = element("div", "gp-half", halves);
-    const right = element("div", "gp-half", halves);
-    const climb = new Climb(kit, left);
-    const claimed = element("p", "gp-claim", right);
-    const score = element("p", "gp-score", right);
-    const view = new VectorView(kit, right, (x) => { pause(); kit.set({ x }); }, 0);
-    element("p", "gp-caption", right, "The worst vector so far, largest entry first; drag a bar to try your own.");
-    const say = kit.words();
-    const run = { key: null, search: null, playing: false, seen: false };
-
-    const pause = () => { run.playing = false; };
-    const resume = () => {
-      run.playing = true;
-      if (kit.calm) run.atOnce = true;
-      kit.invalidate();
-    };
-    const toggle = () => {
-      if (run.playing) pause();
-      else if (run.search.tried >= BUDGET) { run.key = null; resume(); }
-      else resume();
-      if (kit.state.x.length) kit.set({ x: [] });
-      kit.invalidate();
-    };
-    const begin = ([{ isIntersecting }]) => {
-      if (!isIntersecting || run.seen) return;
-      run.seen = true;
-      if (!kit.calm) resume();
-    };
-    kit.listen(new IntersectionObserver(begin), "observe", kit.root);
-
-    return (state) => {
-      const widths = [left.clientWidth, right.clientWidth];
-      const trial = challenge(state);
-      const key = JSON.stringify([state.claim, sideOf(state), trial.version, state.d, trial.P, String(trial.P.p), state.seed]);
-      if (run.key !== key) Object.assign(run, { key, search: new Search(trial, state.seed) });
-      const { search } = run;
-      const own = state.x.length === state.d && state.x.some((v) => v !== 0);
-      if (run.playing && !trial.silent && !own) {
-        if (run.atOnce) search.advance(BUDGET);
-        else search.advance(1 + Math.floor(search.tried / 60), 5);
-      }
-      run.atOnce = false;
-      if (search.tried === 0 && !trial.silent) search.advance(1);
-      if (search.tried >= BUDGET || trial.silent) run.playing = false;
-      play.textContent = run.playing ? "pause" : "play";
-      const x = own ? state.x : search.best.x;
-      const ratio = trial.silent ? 0 : own ? trial.ratio(x) : search.best.ratio;
-      const fell = ratio > 1 + TOLERANCE;
-      kit.root.style.setProperty("--gp-accent", `var(--gp-${DATA.operators[trial.name].unbiased ? "unbiased" : "biased"})`);
-      climb.draw(search, own ? ratio : null, widths[0]);
-      const [name] = trial.side.names;
-      claimed.textContent = `${trial.side.text}, ${GREEK[name]} = ${number(trial.constants[name], 5)}`;
-      score.textContent = trial.silent ? "no claim" : `${own ? "your ratio" : "worst ratio found"}: ${exactly(ratio)}`;
-      score.classList.toggle("gp-alarming", fell);
-      drawVector(view, trial, x, widths[1]);
-      say(verdict(trial, search, ratio, own), fell);
-      if (run.playing) kit.invalidate();
-    };
+  bars: [["claim", "side", "version"], ["d", "k", "q", "b", "s", "p"]], broad: ["claim", "side"],
+  trial: challenge,
+  own: (state) => state.x.length === state.d && state.x.some((v) => v !== 0),
+  words: { one: "vector", many: "vectors", mine: "your x", caption: "The worst vector so far, largest entry first; drag a bar to try your own." },
+  accent: (trial) => (DATA.operators[trial.name].unbiased ? "unbiased" : "biased"),
+  claimed({ side, constants }) {
+    const [name] = side.names;
+    return `${side.text}, ${GREEK[name]} = ${number(constants[name], 5)}`;
   },
-};
+  panel(kit, parent, change) {
+    const view = new VectorView(kit, parent, change, 0);
+    return (trial, x, width) => drawVector(view, trial, x, width);
+  },
+});
 
 // The worst vector, and what the operator makes of it.
 function drawVector(view, trial, x, width) {

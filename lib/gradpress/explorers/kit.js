@@ -262,15 +262,18 @@ class Kit {
 
   slider(control, label, output) {
     const input = element("input", "gp-slider", label);
-    Object.assign(input, { type: "range", name: control.key, min: control.min, max: control.max, step: control.step });
+    // With `log`, the slider holds the logarithm to that base, and the state the number itself to four digits.
+    const inner = control.log ? (value) => +(Math.log(value) / Math.log(control.log)).toFixed(9) : (value) => value;
+    const outer = control.log ? (value) => +Math.pow(control.log, value).toPrecision(4) : (value) => value;
+    Object.assign(input, { type: "range", name: control.key, min: inner(control.min), max: inner(control.max), step: control.step });
     const format = control.format ?? ((value) => number(value));
-    input.addEventListener("input", () => this.set({ [control.key]: Number(input.value) }));
+    input.addEventListener("input", () => this.set({ [control.key]: outer(Number(input.value)) }));
     this.inputs[control.key] = (state) => {
       label.hidden = control.shown ? !control.shown(state) : false;
       const value = state[control.key];
       const top = control.top ? control.top(state) : control.max;
-      if (Number(input.max) !== top) input.max = top;
-      if (Number(input.value) !== value) input.value = value;
+      if (Number(input.max) !== inner(top)) input.max = inner(top);
+      if (Number(input.value) !== inner(value)) input.value = inner(value);
       const text = format(Math.min(value, top));
       output.textContent = text;
       input.setAttribute("aria-valuetext", text);
