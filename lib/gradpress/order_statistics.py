@@ -13,7 +13,7 @@ Examples
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import erf, exp, inf, isfinite, lgamma, log, log1p, pi, sqrt
+from math import comb, exp, inf, isfinite, lgamma, log, pi, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -79,9 +79,8 @@ def beta_cdf(x, a: float, b: float) -> Tensor:
 def _beta_tails(x: Tensor, a: float, b: float) -> tuple[Tensor, Tensor]:
     """P(B ≤ x) and P(B > x); each is computed directly on its small side."""
     swap = x > (a + 1) / (a + b + 2)
-    front = torch.exp(
-        torch.special.xlogy(_double(a), x) + torch.special.xlog1py(_double(b), -x) + lgamma(a + b) - lgamma(a) - lgamma(b)
-    )
+    powers = torch.special.xlogy(_double(a), x) + torch.special.xlog1py(_double(b), -x)
+    front = torch.exp(powers + lgamma(a + b) - lgamma(a) - lgamma(b))
     small = torch.where(swap, 1 - x, x) * (front > 1e-290)  # below, the tail is 0 to every digit that matters
     p, q = torch.where(swap, b, a), torch.where(swap, a, b)
     tail = (front / p * _fraction(small, p.double(), q.double())).clamp(0, 1)
@@ -111,7 +110,11 @@ def _at_most(n: int, j: int, u: Tensor) -> Tensor:
     """P(Bin(n, u) ≤ j), elementwise in u."""
     if j >= n:
         return torch.ones_like(u)
-    return torch.zeros_like(u) if j < 0 else _beta_tails(u, j + 1, n - j)[1]
+    if j < 64:  # few terms, all positive
+        i = torch.arange(j + 1, dtype=torch.float64)
+        choices = torch.tensor([log(comb(n, m)) for m in range(j + 1)], dtype=torch.float64)
+        return torch.exp(choices + torch.special.xlogy(i, u[..., None]) + (n - i) * torch.log1p(-u)[..., None]).sum(-1)
+    return _beta_tails(u, j + 1, n - j)[1]
 
 
 def expected_kept(d: int, k: int, u) -> Tensor:
@@ -152,7 +155,7 @@ class Law(ABC):
         low, high = torch.zeros_like(u), torch.ones_like(u)
         while (above := self.survival(high) > u).any():
             low, high = torch.where(above, high, low), torch.where(above, 2 * high, high)
-        for _ in range(110):
+        for _ in range(70):
             middle = (low + high) / 2
             above = self.survival(middle) > u
             low, high = torch.where(above, middle, low), torch.where(above, high, middle)
@@ -238,6 +241,9 @@ class Normal(Law):
 
     def quantile(self, u):
         return super().quantile(u) if self.mean else -self.std * torch.special.ndtri(_double(u) / 2)
+
+    def sample(self, shape, generator):
+        return (self.mean + self.std * torch.randn(shape, dtype=torch.float64, generator=generator)).abs()
 
 
 @dataclass(frozen=True)
@@ -350,6 +356,11 @@ class StudentT(Law):
         constant = 2 * exp(lgamma((self.nu + 1) / 2) - lgamma(self.nu / 2)) / sqrt(pi * self.nu)
         return constant * (1 + _double(t) ** 2 / self.nu) ** (-(self.nu + 1) / 2)
 
+    def sample(self, shape, generator):
+        normal = torch.randn(shape, dtype=torch.float64, generator=generator)
+        half = torch._standard_gamma(torch.full(shape, self.nu / 2, dtype=torch.float64), generator)
+        return normal.abs() / torch.sqrt(2 * half / self.nu)
+
 
 @dataclass(frozen=True, eq=False)
 class Smoothed(Law):
@@ -387,7 +398,7 @@ class Smoothed(Law):
 
     def density(self, t):
         t, m = _double(t)[..., None], self.values
-        bells = torch.exp(-((t - m) ** 2) / (2 * self.bandwidth**2)) + torch.exp(-((t + m) ** 2) / (2 * self.bandwidth**2))
+        bells = sum(torch.exp(-((t - centre) ** 2) / (2 * self.bandwidth**2)) for centre in (m, -m))
         return bells.mean(-1) / (sqrt(2 * pi) * self.bandwidth)
 
 

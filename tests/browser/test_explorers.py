@@ -18,6 +18,7 @@ from gradpress import explorers
 from gradpress.classes import B1, B2, B3, Unbiased
 from gradpress.compressors import TopK
 from gradpress.explorers import catalogue
+from gradpress.order_statistics import Laplace, Normal, Pareto, StudentT, Uniform, kept_share
 from gradpress.methods import DCGD, EF21, ErrorFeedback
 from gradpress.problems import Quadratic, top_1_failure
 from gradpress.simulate import simulate
@@ -36,6 +37,7 @@ FROM_PYTHON = {
     "descent-adversary": ("claim", "theorem-17"),
     "agents": ("c", "identity"),
     "agents-adversary": ("claim", "thm-diana"),
+    "selection": ("law", "student"),
     "subsets": ("kind", "shifts"),
     "memory": ("problem", "disagree"),
     "memory-adversary": ("claim", "regime-equal"),
@@ -638,6 +640,30 @@ def bench_memory(browser):
 
     yield seen
     context.close()
+
+
+@pytest.mark.parametrize(
+    ("state", "law"),
+    [
+        ({"law": "uniform"}, Uniform()), ({"law": "laplace"}, Laplace()), ({"law": "normal"}, Normal()),
+        ({"law": "normal", "mean": 2}, Normal(2.0, 1.0)), ({"law": "student", "nu": 3}, StudentT(3.0)),
+        ({"law": "student", "nu": 2.5}, StudentT(2.5)), ({"law": "pareto", "a": 2.2}, Pareto(2.2)),
+    ],
+)  # fmt: skip
+def test_selection_keeps_what_the_library_says(browser, state, law):
+    """The expected share that Top-k keeps, to 1e-7, and the threshold, for few and for many coordinates."""
+    page = browser.new_page()
+    page.set_content(BLANK)
+    page.evaluate(RUN, [explorers.esm("selection"), {}, None])
+    script = """([state, d, k]) => {
+      const {makeLaw, keptShare} = window.internals.selection, law = makeLaw(state);
+      return [keptShare(law, d, k), law.Q(k / d)];
+    }"""
+    for d, k in ((10, 1), (10, 9), (1000, 50), (100_000, 3), (100_000, 30_000)):
+        share, threshold = page.evaluate(script, [{**explorers.DEFAULTS["selection"], **state}, d, k])
+        assert share == pytest.approx(kept_share(d, k, law), rel=1e-7)
+        assert threshold == pytest.approx(float(law.quantile(k / d)), rel=1e-7)
+    page.close()
 
 
 # ------------------------------------------------------------------------------------------------------------ speed

@@ -207,7 +207,8 @@ def esm(name: str) -> str:
         _text("kit.js"),
         *map(_text, PARTS[name]),
         _text(f"{name}.js"),
-        "export const internals = { OPERATORS, formulas, uniforms, ...(typeof INTERNALS === 'object' ? INTERNALS : {}) };",
+        "const own = typeof INTERNALS === 'object' ? INTERNALS : {};  // what a picture's script offers to tests",
+        "export const internals = { OPERATORS, formulas, uniforms, ...own };",
         "export default { render };",
     ])
 
