@@ -98,11 +98,26 @@ def _formula(name: str, expression, source: str) -> Formula:
 _PAPER = "Beznosikov et al. 2023"
 _OWN = "this book"
 
-d, k, b, s, p, z, q = sp.symbols("d k b s p z q", positive=True)
-alpha, beta, gamma, delta, zeta, lam, tau, u0, ratio = sp.symbols(
-    "alpha beta gamma delta zeta lam tau u_0 rho", positive=True
+# Letters, as in the book's notation. Compressors and classes:
+d, k, b, s, p, z, q, m, r = sp.symbols("d k b s p z q m r", positive=True)
+alpha, beta, gamma, delta, zeta, omega, lam, tau, u0, ratio = sp.symbols(
+    "alpha beta gamma delta zeta omega lam tau u_0 rho", positive=True
 )
-m, r = sp.symbols("m r", positive=True)
+m1, m2 = sp.symbols("m_1 m_2", positive=True)
+# Descent: K is the number of the last step, r_0 the squared distance of the start from the minimiser, theta a free
+# number that splits a square, L_max and L_rms the largest and the quadratic mean of the agents' constants.
+L, mu, eta, D, N, K, kappa, epsilon, theta, share = sp.symbols(
+    "L mu eta D N K kappa epsilon theta share", positive=True
+)
+B_aff, C_aff, L_max, L_rms, r0, a, d_1, kept, Gamma_0 = sp.symbols(
+    "B_aff C_aff L_max L_rms r_0 a d_1 kept Gamma_0", positive=True
+)
+# The cost of a step: M and M_down are lengths of messages, v a bandwidth, T_lat a latency, F the iteration factor.
+M, M_down, v, T_lat, rounds, load, F = sp.symbols("M M_down v T_lat rounds load F", positive=True)
+T_0, fixed_0, fixed_1, load_0 = sp.symbols("T_0 fixed_0 fixed_1 load_0", positive=True)
+# Selection: h_1 and h_2 are the sums of 1/i and 1/i² over k < i ≤ d, Q the magnitude that a standard normal coordinate
+# exceeds with probability q, a the index of a power tail, R bits a coordinate.
+h1, h2, threshold, rate = sp.symbols("h_1 h_2 Q R", positive=True)
 
 # Sparsification: d coordinates, k kept, q the smallest inclusion probability.
 rand_k_zeta = _formula("rand_k_zeta", d / k, f"{_PAPER}, Lemma 8")
@@ -155,8 +170,27 @@ b1_iterations = _formula("b1_iterations", beta**2 / alpha, f"{_PAPER}, Table 1")
 b2_iterations = _formula("b2_iterations", beta / gamma, f"{_PAPER}, Table 1")
 b3_iterations = _formula("b3_iterations", delta, f"{_PAPER}, Table 1")
 
+# Chapter bottleneck: descent without compression; what a step costs.
+gd_factor = _formula("gd_factor", 1 - eta * mu * (2 - eta * L), _OWN)
+gd_quadratic_factor = _formula("gd_quadratic_factor", sp.Max((1 - eta * mu) ** 2, (1 - eta * L) ** 2), _OWN)
+_inflated = L * (1 + B_aff / N)
+dsgd_step = _formula("dsgd_step", 2 / _inflated, _OWN)
+dsgd_factor = _formula("dsgd_factor", 1 - eta * mu * (2 - eta * _inflated), _OWN)
+dsgd_floor = _formula("dsgd_floor", eta * L * C_aff / (2 * N * mu * (2 - eta * _inflated)), _OWN)
+
+ring_rounds = _formula("ring_rounds", 2 * (N - 1), _OWN)
+ring_load = _formula("ring_load", 2 * (N - 1) * M / N, _OWN)
+tree_load = _formula("tree_load", rounds * M, _OWN)
+server_load = _formula("server_load", (N - 1) * (M + M_down), _OWN)
+gather_rounds = _formula("gather_rounds", N - 1, _OWN)
+gather_load = _formula("gather_load", (N - 1) * M, _OWN)
+collective_time = _formula("collective_time", rounds * T_lat + load / v, _OWN)
+union_size = _formula("union_size", d * (1 - (1 - k / d) ** N), _OWN)
+dense_share = _formula("dense_share", 2 / N, _OWN)
+break_even_load = _formula("break_even_load", (T_0 / F - fixed_1) * v, _OWN)
+break_even_bandwidth = _formula("break_even_bandwidth", (load_0 - F * load) / (F * fixed_1 - fixed_0), _OWN)
+
 # Chapter descent: the factor of the gap in one step, and the largest step size.
-L, mu, eta, B_aff, C_aff, D, N, r0 = sp.symbols("L mu eta B_aff C_aff D N r_0", positive=True)
 cgd_b1_factor = _formula("cgd_b1_factor", 1 - alpha / beta * eta * mu * (2 - eta * beta * L), f"{_PAPER}, Theorem 17")
 cgd_b2_factor = _formula("cgd_b2_factor", 1 - gamma * eta * mu * (2 - eta * beta * L), f"{_PAPER}, Theorem 18")
 cgd_b3_factor = _formula("cgd_b3_factor", 1 - eta * mu / delta, f"{_PAPER}, Theorem 19")
@@ -165,8 +199,7 @@ cgd_b2_step = _formula("cgd_b2_step", 2 / (beta * L), f"{_PAPER}, Theorem 18")
 cgd_b3_step = _formula("cgd_b3_step", 1 / L, f"{_PAPER}, Theorem 19")
 
 # By how much a step lowers f at least, over the squared norm of the gradient; then what the source prints wrong.
-m1, m2, theta, epsilon = sp.symbols("m_1 m_2 theta epsilon", positive=True)
-_low, _high = 1 - sp.sqrt(1 - 1 / delta), 1 + sp.sqrt(1 - 1 / delta)
+_low, _high = b3_low_corner.expression, b3_high_corner.expression
 _kept = sp.Min(_low * (2 - eta * L * _low), _high * (2 - eta * L * _high))
 cgd_gain = _formula("cgd_gain", eta * (m1 - eta * L * m2 / 2), _OWN)
 cgd_b1_gain = _formula("cgd_b1_gain", alpha / beta * eta * (1 - eta * beta * L / 2), f"{_PAPER}, Lemma 22, corrected")
@@ -179,24 +212,10 @@ cgd_b1_gain_printed = _formula("cgd_b1_gain_printed", alpha * eta * (1 - eta * b
 _bracket = gamma * eta * (2 - eta * beta) * L
 cgd_b2_factor_printed = _formula("cgd_b2_factor_printed", 1 - _bracket, f"{_PAPER}, Theorem 18")
 
-# Steps until the gap is the share epsilon of the first one, if each step removes the share theta of it.
-cgd_iterations = _formula("cgd_iterations", sp.ceiling(sp.log(1 / epsilon) / -sp.log(1 - theta)), _OWN)
+# Steps until the gap is the share epsilon of the first one, if each step removes a share of it.
+cgd_iterations = _formula("cgd_iterations", sp.ceiling(sp.log(1 / epsilon) / -sp.log(1 - share)), _OWN)
 
-# Chapter memory: Theorem 21 of the paper; r_0 is the squared distance of the start from the minimiser.
-_spread = 2 * delta + B_aff
-_noise = C_aff * (1 + 1 / N) + D * (2 * B_aff / N + 3 * delta)
-ef_step = _formula("ef_step", 1 / (14 * _spread * L), f"{_PAPER}, Theorem 21")
-ef_a1 = _formula("ef_a1", L**2 * _spread**2 / mu * r0, f"{_PAPER}, Theorem 21")
-ef_a2 = _formula("ef_a2", _noise / mu, f"{_PAPER}, Theorem 21")
-ef_a3 = _formula("ef_a3", L * _spread * r0, f"{_PAPER}, Theorem 21")
-ef_a4 = _formula("ef_a4", 28 * L * _spread / mu, f"{_PAPER}, Theorem 21")
-ef_a5 = _formula("ef_a5", sp.sqrt(_noise * r0), f"{_PAPER}, Theorem 21")
-
-# Chapter agents: many nodes. L_max is the largest smoothness constant of an agent, L_rms the root of the mean of their
-# squares; theta splits a gradient into what belongs to x and what to the minimiser; a is the shift step of DIANA.
-omega, L_max, L_rms, theta, a, d_1, kappa, kept, Gamma_0 = sp.symbols(
-    "omega L_max L_rms theta a d_1 kappa kept Gamma_0", positive=True
-)
+# Chapter agents: many nodes.
 _cost = (1 + theta) * omega * L_max / N
 dcgd_step = _formula("dcgd_step", 2 / (L + mu + _cost), _OWN)
 dcgd_factor = _formula("dcgd_factor", (1 - eta * mu) ** 2 + eta**2 * mu * _cost, _OWN)
@@ -241,31 +260,17 @@ shifts_factor = _formula("shifts_factor", 1 - eta * kept / d, _OWN)
 biased_floor = _formula("biased_floor", (delta - 1) * Gamma_0 / (2 * mu), _OWN)
 biased_threshold = _formula("biased_threshold", 1 / (delta - 1), _OWN)
 
+# Chapter memory: Theorem 21 of the paper.
+_spread = 2 * delta + B_aff
+_noise = C_aff * (1 + 1 / N) + D * (2 * B_aff / N + 3 * delta)
+ef_step = _formula("ef_step", 1 / (14 * _spread * L), f"{_PAPER}, Theorem 21")
+ef_a1 = _formula("ef_a1", L**2 * _spread**2 / mu * r0, f"{_PAPER}, Theorem 21")
+ef_a2 = _formula("ef_a2", _noise / mu, f"{_PAPER}, Theorem 21")
+ef_a3 = _formula("ef_a3", L * _spread * r0, f"{_PAPER}, Theorem 21")
+ef_a4 = _formula("ef_a4", 28 * L * _spread / mu, f"{_PAPER}, Theorem 21")
+ef_a5 = _formula("ef_a5", sp.sqrt(_noise * r0), f"{_PAPER}, Theorem 21")
 
-# Chapter bottleneck: descent without compression; what a step costs. M is the length of a message, M_down of a server's
-# reply, v the bandwidth, T_lat the latency; a collective needs rounds and load; F is the iteration factor.
-gd_factor = _formula("gd_factor", 1 - eta * mu * (2 - eta * L), _OWN)
-gd_quadratic_factor = _formula("gd_quadratic_factor", sp.Max((1 - eta * mu) ** 2, (1 - eta * L) ** 2), _OWN)
-_inflated = L * (1 + B_aff / N)
-dsgd_step = _formula("dsgd_step", 2 / _inflated, _OWN)
-dsgd_factor = _formula("dsgd_factor", 1 - eta * mu * (2 - eta * _inflated), _OWN)
-dsgd_floor = _formula("dsgd_floor", eta * L * C_aff / (2 * N * mu * (2 - eta * _inflated)), _OWN)
-
-M, M_down, v, T_lat, rounds, load, F = sp.symbols("M M_down v T_lat rounds load F", positive=True)
-T_0, fixed_0, fixed_1, load_0 = sp.symbols("T_0 fixed_0 fixed_1 load_0", positive=True)
-ring_rounds = _formula("ring_rounds", 2 * (N - 1), _OWN)
-ring_load = _formula("ring_load", 2 * (N - 1) * M / N, _OWN)
-tree_load = _formula("tree_load", rounds * M, _OWN)
-server_load = _formula("server_load", (N - 1) * (M + M_down), _OWN)
-gather_rounds = _formula("gather_rounds", N - 1, _OWN)
-gather_load = _formula("gather_load", (N - 1) * M, _OWN)
-collective_time = _formula("collective_time", rounds * T_lat + load / v, _OWN)
-union_size = _formula("union_size", d * (1 - (1 - k / d) ** N), _OWN)
-dense_share = _formula("dense_share", 2 / N, _OWN)
-break_even_load = _formula("break_even_load", (T_0 / F - fixed_1) * v, _OWN)
-break_even_bandwidth = _formula("break_even_bandwidth", (load_0 - F * load) / (F * fixed_1 - fixed_0), _OWN)
-# The same with every constant written out. K is the number of the last step, so that K + 1 iterates are averaged.
-K, omega, L_mean = sp.symbols("K omega L_mean", positive=True)
+# The same with every constant written out.
 _cap = 14 * _spread * L
 _n0 = 56 * _spread * L / mu
 _log = sp.Max(1, sp.log(mu**2 * r0 * (K + 1) ** 2 / (4 * _noise)))
@@ -300,26 +305,21 @@ ef_wide_step = _formula("ef_wide_step", 1 / (8 * _spread * L), _OWN)
 ef_second_noise = _formula("ef_second_noise", (C_aff + 2 * B_aff * D) / N, _OWN)
 ef_second_memory = _formula("ef_second_memory", 8 * L * (delta - 1) * (2 * _spread * D + C_aff), _OWN)
 ef_floor = _formula("ef_floor", 4 * (eta * ef_second_noise.expression + eta**2 * ef_second_memory.expression), _OWN)
-ef_theta = _formula("ef_theta", 1 - sp.sqrt(1 - 1 / delta), "Richtárik, Sokolov and Fatkhullin 2021")
-_theta = ef_theta.expression
-memory_gain = _formula("memory_gain", (1 - _theta) / _theta, _OWN)
-ef21_step = _formula("ef21_step", 1 / (L + L_mean * (1 - _theta) / _theta), "Richtárik, Sokolov and Fatkhullin 2021")
+memory_gain = _formula("memory_gain", (1 - _low) / _low, _OWN)
+ef21_step = _formula("ef21_step", 1 / (L + L_rms * (1 - _low) / _low), "Richtárik, Sokolov and Fatkhullin 2021")
 ef21_pl_step = _formula(
     "ef21_pl_step",
-    sp.Min(1 / (L + sp.sqrt(2) * L_mean * (1 - _theta) / _theta), _theta / (2 * mu)),
+    sp.Min(1 / (L + sp.sqrt(2) * L_rms * (1 - _low) / _low), _low / (2 * mu)),
     "Richtárik, Sokolov and Fatkhullin 2021",
 )
 ef21_factor = _formula("ef21_factor", 1 - eta * mu, "Richtárik, Sokolov and Fatkhullin 2021")
-ef21_weight = _formula("ef21_weight", eta / (2 * (_theta - eta * mu)), _OWN)
+ef21_weight = _formula("ef21_weight", eta / (2 * (_low - eta * mu)), _OWN)
 induced_omega = _formula("induced_omega", (zeta - 1) * (1 - 1 / delta), "Horváth and Richtárik 2021")
-induced_step = _formula("induced_step", 1 / (L * (1 + 2 * omega / N)), "Horváth and Richtárik 2021")
-induced_floor = _formula("induced_floor", 2 * eta * omega * D / (mu * N), "Horváth and Richtárik 2021")
+induced_step = _formula("induced_step", dcgd_classic_step.expression.subs(L_max, L), _OWN)
+induced_floor = _formula("induced_floor", dcgd_classic_floor.expression, _OWN)
 
-
-# Chapter selection: q = k/d the share of coordinates that is kept, m = d − k; h_1 and h_2 the sums of 1/i and 1/i² over
-# k < i ≤ d; Q the magnitude that a standard normal coordinate exceeds with probability q; a the index of a power tail.
+# Chapter selection: q = k/d is the share of coordinates that is kept, and d − k are left.
 _left = d - k
-h1, h2, threshold, tail_index, rate = sp.symbols("h_1 h_2 Q a R", positive=True)
 uniform_lost_ratio = _formula(
     "uniform_lost_ratio", (1 - k / (d + 1)) * (1 - k / (d + 2)), f"{_PAPER}, Lemma 20(a)"
 )
@@ -332,15 +332,14 @@ exponential_limit_lost = _formula("exponential_limit_lost", 1 - q * (1 + (1 - sp
 normal_limit_lost = _formula(
     "normal_limit_lost", 1 - q - sp.sqrt(2 / sp.pi) * threshold * sp.exp(-(threshold**2) / 2), _OWN
 )
-_centre = sp.Symbol("m", positive=True)
-_bells = [sp.exp(-((threshold - side * _centre) ** 2) / 2) / sp.sqrt(2 * sp.pi) for side in (1, -1)]
+_bells = [sp.exp(-((threshold - side * m) ** 2) / 2) / sp.sqrt(2 * sp.pi) for side in (1, -1)]
 folded_normal_kept = _formula(
     "folded_normal_kept",
-    q + ((threshold + _centre) * _bells[0] + (threshold - _centre) * _bells[1]) / (1 + _centre**2),
+    q + ((threshold + m) * _bells[0] + (threshold - m) * _bells[1]) / (1 + m**2),
     _OWN,
 )
-pareto_limit_lost = _formula("pareto_limit_lost", 1 - q ** (1 - 2 / tail_index), _OWN)
-pareto_kept_least = _formula("pareto_kept_least", 1 - tail_index / 2, _OWN)
+pareto_limit_lost = _formula("pareto_limit_lost", 1 - q ** (1 - 2 / a), _OWN)
+pareto_kept_least = _formula("pareto_kept_least", 1 - a / 2, _OWN)
 binary_entropy = _formula("binary_entropy", -(q * sp.log(q) + (1 - q) * sp.log(1 - q)) / sp.log(2), "Shannon")
 top_k_bits = _formula("top_k_bits", 32 * q - (q * sp.log(q) + (1 - q) * sp.log(1 - q)) / sp.log(2), _OWN)
 rand_k_lost = _formula("rand_k_lost", 1 - rate / 32, f"{_PAPER}, Figure 1")

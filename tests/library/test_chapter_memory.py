@@ -53,7 +53,7 @@ class Scalar:
     def __init__(self, kind, delta, h=1.0, agents=1, b=0.0, c=0.0, disagreement=0.0):
         assert kind == "linear" or agents == 1
         self.h, self.agents, self.b, self.c, self.d = h, agents, b, c, disagreement
-        self.outcomes = [(value(F.ef_theta, delta=delta), 1.0)] if kind == "linear" else [(1.0, 1 / delta), (0.0, 1 - 1 / delta)]
+        self.outcomes = [(value(F.b3_low_corner, delta=delta), 1.0)] if kind == "linear" else [(1.0, 1 / delta), (0.0, 1 - 1 / delta)]
 
     def matrices(self, eta):
         for keep, p in self.outcomes:
@@ -192,7 +192,7 @@ def test_size_of_the_memory():
 @pytest.mark.refutes("prop-memory-size")
 @pytest.mark.parametrize("delta", [1.0, 4 / 3, 5.0, 50.0])
 def test_size_of_the_memory_is_attained(delta):
-    theta, e = value(F.ef_theta, delta=delta), 0.0
+    theta, e = value(F.b3_low_corner, delta=delta), 0.0
     for _ in range(4000):
         e = (1 - theta) * (e + 1)
     assert e == pytest.approx(value(F.memory_gain, delta=delta), rel=1e-9)
@@ -446,7 +446,7 @@ def test_lemma_28_replaced_exponent():
 
 @pytest.mark.refutes("err-lemma-28")
 def test_lemma_28_without_compression():
-    assert float(F.ef_theta(delta=1)) == 1
+    assert float(F.b3_low_corner(delta=1)) == 1
     with pytest.raises(ZeroDivisionError):
         _ = 1 / (2 * (1 - 1))  # the printed ξ at δ = 1
     assert max(z[1, 1] for z in Scalar("lazy", 1.0, c=1.0).moments(np.full(20, 0.1))[0]) == 0
@@ -796,11 +796,11 @@ def condition(eta, mu, smooth, mean, theta):
 @pytest.mark.refutes("thm-ef21")
 def test_step_sizes_of_ef21_satisfy_the_condition():
     for delta, mean, kappa in product((1, 1.2, 4, 100), (1.0, 3.0), (1, 50)):
-        theta = value(F.ef_theta, delta=delta)
-        eta = value(F.ef21_step, L=1, L_mean=mean, delta=delta)
+        theta = value(F.b3_low_corner, delta=delta)
+        eta = value(F.ef21_step, L=1, L_rms=mean, delta=delta)
         assert condition(eta, 0, 1, mean, theta)
         assert not condition(2.01 * eta, 0, 1, mean, theta)  # within a factor 2 of what the condition allows
-        assert condition(value(F.ef21_pl_step, L=1, L_mean=mean, delta=delta, mu=1 / kappa), 1 / kappa, 1, mean, theta)
+        assert condition(value(F.ef21_pl_step, L=1, L_rms=mean, delta=delta, mu=1 / kappa), 1 / kappa, 1, mean, theta)
 
 
 def lyapunov(problem, x, h, weight):
@@ -814,7 +814,7 @@ def test_lyapunov_function_of_ef21_falls(k):
     """One step from anywhere, estimates arbitrary and adversarial, at the largest step of the condition."""
     rng, closest = np.random.default_rng(18), -np.inf
     d, delta = 4, 4 / k
-    theta = value(F.ef_theta, delta=delta)
+    theta = value(F.b3_low_corner, delta=delta)
     for _ in range(60):
         a = rng.standard_normal((3, d, d)) * rng.choice([0.2, 1])
         matrices = torch.from_numpy((a + a.transpose(0, 2, 1)) / 2 + rng.uniform(2, 6) * np.eye(d))
@@ -846,7 +846,7 @@ def test_lyapunov_function_of_ef21_falls(k):
 @pytest.mark.refutes("thm-ef21")
 def test_ef21_with_a_random_contraction_and_without_convexity():
     """f = x² + 3 sin²x, sent with probability ½: the expectation over both outcomes, exactly, from a grid of states."""
-    problem, theta = SineValley(), value(F.ef_theta, delta=2)
+    problem, theta = SineValley(), value(F.b3_low_corner, delta=2)
     for mu in (problem.convexity, 0.0):
         grid = np.linspace(0, 1 / 8, 2000)[1:]
         eta = max(e for e in grid if condition(e, mu, 8, 8, theta))
@@ -865,7 +865,7 @@ def test_ef21_with_a_random_contraction_and_without_convexity():
 def test_ef21_needs_a_small_step():
     """The theorem is not vacuous: with 40 times the step the method runs away."""
     problem, delta = top_1_failure(), 3
-    eta = 40 * value(F.ef21_step, L=problem.smoothness, L_mean=34.5, delta=delta)
+    eta = 40 * value(F.ef21_step, L=problem.smoothness, L_rms=34.5, delta=delta)
     record = simulate(problem, EF21(TopK(1)), torch.tensor([1.0, -1.0, 0.3], dtype=torch.float64), 400, eta)
     assert record.diverged[0] > 0
 
@@ -873,10 +873,10 @@ def test_ef21_needs_a_small_step():
 @pytest.mark.refutes("thm-ef21")
 def test_ef21_goes_on_where_error_feedback_stops():
     problem = Quadratic.diagonal([[3.0, 1, 0.5], [0.5, 3, 1], [1, 0.5, 3]], [[1.5, -0.6, 0.3], [-0.9, 1.2, -0.6], [0, -0.3, 0.9]])
-    eta = value(F.ef21_pl_step, L=problem.smoothness, L_mean=3, delta=3, mu=problem.convexity)
+    eta = value(F.ef21_pl_step, L=problem.smoothness, L_rms=3, delta=3, mu=problem.convexity)
     start = torch.ones(3, dtype=torch.float64)
     rate = value(F.ef21_factor, eta=eta, mu=problem.convexity)
-    theta = value(F.ef_theta, delta=3)
+    theta = value(F.b3_low_corner, delta=3)
     h = torch.from_numpy(top_k(problem.gradients(start).numpy(), 1))
     phi = float(lyapunov(problem, start, h, eta / (2 * (theta - eta * problem.convexity))))
     record = simulate(problem, EF21(TopK(1)), start, 1500, eta, every=50)

@@ -45,7 +45,7 @@ function memoryStep(P, { x, curvature, apart, eta, owed }) {
 
 // The expected gap of the mean iterate for C(v) = θv: moments forward, and what each step adds to the mean backward.
 function meanGap(P, curvature, x, eta, weights) {
-  const theta = formulas.ef_theta({ delta: P.delta });
+  const theta = formulas.b3_low_corner({ delta: P.delta });
   const [a, b, c, d] = [1 - theta * eta * curvature, -theta, (1 - theta) * eta * curvature, 1 - theta];
   const K = weights.length - 1;
   let [xx, xe, ee] = [x * x, 0, 0];
