@@ -1,5 +1,6 @@
 """One loop for every method: many runs at once, all agents in one process, and a record of what happened."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -105,7 +106,8 @@ def simulate(problem: Problem, method: Method, start, steps: int, step_size: flo
     state, watch = method.init(x, problem.agents), _Watch(problem, x, limit)
     means = _Means(x, weights, steps)
     record = [(0, watch.gap, watch.distance)]
-    for n in tqdm(range(steps), delay=2, disable=None if progress is None else not progress, leave=False):
+    shown = sys.stderr.isatty() if progress is None else progress
+    for n in tqdm(range(steps), delay=2, disable=not shown, leave=False):
         gradients = problem.gradients(x)
         if noise is not None:
             gradients = noise(gradients, generator)

@@ -73,7 +73,7 @@ const EXPLORER = hunter({
     { key: "N", symbol: "N", word: "agents", min: 2, max: 8, step: 1 },
     { key: "omega", symbol: "ω", word: "variance constant", min: 0.25, max: 16, step: 0.25 },
     { key: "share", symbol: "η", word: "share of the largest step", min: 0.05, max: 1, step: 0.05, format: percent },
-    { key: "theta", symbol: "θ", word: "how gradients are split", min: 0.1, max: 5, step: 0.1, shown: (state) => state.claim === "thm-dcgd" },
+    { key: "theta", symbol: "ϑ", word: "how gradients are split", min: 0.1, max: 5, step: 0.1, shown: (state) => state.claim === "thm-dcgd" },
   ],
   bars: [["claim", "version"], ["N", "omega", "share", "theta"]], broad: ["claim"],
   trial(state) {
@@ -91,7 +91,7 @@ const EXPLORER = hunter({
       setting(cube) {
         const found = bothSides(state, cube);
         const eta = found ? `, η = ${number(found.eta)} = ${percent(state.share)} of the largest step` : "";
-        return `N = ${state.N}, ω = ${number(state.omega)}${state.claim === "thm-dcgd" ? `, θ = ${number(state.theta)}` : ""}${eta}`;
+        return `N = ${state.N}, ω = ${number(state.omega)}${state.claim === "thm-dcgd" ? `, ϑ = ${number(state.theta)}` : ""}${eta}`;
       },
     };
   },
@@ -99,8 +99,8 @@ const EXPLORER = hunter({
   words: { one: "set of agents", many: "sets of agents", mine: "your agents", caption: "The worst agents so far: the functions of the agents (thin), their mean (thick), the iterate (dot) and the minimum (ring)." },
   accent: () => "unbiased",
   claimed({ state, version }) {
-    if (state.claim === "thm-diana") return "E Ψ after one step ≤ max{1 − ημ, 1 − a/2} Ψ";
-    if (state.claim === "thm-dcgd") return "E‖x⁺ − x*‖² ≤ [(1 − ημ)² + (1 + θ)η²μωL_max/N]‖x − x*‖² + (1 + 1/θ)η²ωD/N";
+    if (state.claim === "thm-diana") return "E Ψ after one step ≤ max{1 − ημ, 1 − η_h/2} Ψ";
+    if (state.claim === "thm-dcgd") return "E‖x⁺ − x*‖² ≤ [(1 − ημ)² + (1 + ϑ)η²μωL_max/N]‖x − x*‖² + (1 + 1/ϑ)η²ωD/N";
     return version === "corrected" && statementOf(state).free ? "E‖x⁺ − x*‖² ≤ [(1 − ημ)² + η²ωL_rms²/N]‖x − x*‖²" : "E‖x⁺ − x*‖² ≤ [(1 − ημ)² + η²μωL_max/N]‖x − x*‖²";
   },
   panel: (kit, parent) => parabolas(kit, parent),
