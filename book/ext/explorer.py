@@ -36,6 +36,7 @@ HEIGHT = {
     "descent-adversary": "44rem",
     "memory": "38rem",
     "memory-adversary": "42rem",
+    "selection": "40rem",
     "subsets": "40rem",
 }
 
