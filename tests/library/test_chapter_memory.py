@@ -545,9 +545,9 @@ def test_constant_steps_with_equal_weights():
 
 
 def same(first, second):
-    """Equal at ten random rational points, to 40 digits: SymPy cannot simplify what has a maximum in it."""
+    """Equal at four random rational points, to 40 digits: SymPy cannot simplify what has a maximum in it."""
     rng, symbols = np.random.default_rng(21), sorted(first.free_symbols | second.free_symbols, key=str)
-    for _ in range(10):
+    for _ in range(4):
         point = {symbol: sp.Rational(int(rng.integers(1, 60)), int(rng.integers(1, 20))) for symbol in symbols}
         a, b = first.subs(point).evalf(50), second.subs(point).evalf(50)
         if abs(a - b) > sp.Float("1e-40") * (abs(a) + abs(b)):
@@ -731,12 +731,12 @@ def test_rescue_of_the_three_agents():
     start, eta = torch.ones(3, dtype=torch.float64), 1 / 2898
     c = {"L": 69 / 2, "mu": 7 / 6, "delta": 3, "B_aff": 0, "r_0": 3.0}
     assert value(F.ef_step, **c) == pytest.approx(eta)
-    kept = simulate(problem, ErrorFeedback(TopK(1)), start, 3000, eta, every=100, check="thm-error-feedback")
+    kept = simulate(problem, ErrorFeedback(TopK(1)), start, 2500, eta, every=100, check="thm-error-feedback")
     bound = [value(F.ef_bound_linear, eta=eta, K=int(n), **c) for n in kept.step]
     assert (kept.gap[:, 0].numpy() <= bound).all()
     assert kept.gap[-1] < 0.2 * kept.gap[0]
-    lost = simulate(problem, DCGD(TopK(1)), start, 3000, eta, every=1000)
-    assert lost.final[0] == pytest.approx((1 + 11 * eta / 6) ** 3000 * start.numpy(), rel=1e-9)
+    lost = simulate(problem, DCGD(TopK(1)), start, 1000, eta, every=1000)
+    assert lost.final[0] == pytest.approx((1 + 11 * eta / 6) ** 1000 * start.numpy(), rel=1e-9)
 
 
 @pytest.mark.refutes("thm-second-order")
@@ -775,7 +775,7 @@ def test_disagreement_costs_second_order():
     problem = Quadratic.diagonal(h, torch.tensor([[3.0], [-3.0], [1.0], [-1.0], [2.0], [-2.0]], dtype=torch.float64))
     found = []
     for eta in (1 / 64, 1 / 256):  # δ = 4, S = 8: the largest step is 1/64
-        last, method = int(40 / eta), ErrorFeedback(RandomSparsification(0.25))
+        last, method = int(10 / eta), ErrorFeedback(RandomSparsification(0.25))
         generator = torch.Generator().manual_seed(17)
         record = simulate(problem, method, problem.minimiser, last, eta, runs=300, generator=generator, every=last)
         gap = record.gap[-1].numpy()
