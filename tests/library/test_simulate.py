@@ -248,7 +248,7 @@ def test_affine_noise_has_the_moments_that_it_names():
     [{"start": torch.ones(2)}, {"start": torch.tensor([1.0, float("nan"), 0])}, {"steps": -1}, {"steps": 2.5},
      {"step_size": -0.1}, {"step_size": float("inf")}, {"every": 0}, {"runs": 0}, {"weights": lambda n: 0.0},
      {"weights": lambda n: float("inf")}],
-    ids=str,
+    ids=lambda changed: "-".join(changed),
 )
 def test_nonsense_is_refused_in_one_sentence(changed):
     good = {"problem": two_agents(), "method": DCGD(TopK(1)), "start": start(), "steps": 3, "step_size": 0.1}
