@@ -18,8 +18,8 @@ from gradpress import explorers
 from gradpress.classes import B1, B2, B3, Unbiased
 from gradpress.compressors import TopK
 from gradpress.explorers import catalogue
-from gradpress.order_statistics import Laplace, Normal, Pareto, StudentT, Uniform, kept_share
 from gradpress.methods import DCGD, EF21, ErrorFeedback
+from gradpress.order_statistics import Laplace, Normal, Pareto, StudentT, Uniform, kept_share
 from gradpress.problems import Quadratic, top_1_failure
 from gradpress.simulate import simulate
 
