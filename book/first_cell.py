@@ -8,7 +8,8 @@ from importlib.util import find_spec
 
 book = os.environ.get("GRADPRESS_BOOK", "")
 pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-missing = [name for name in ("sympy", "anywidget", "tqdm") if not find_spec(name)]
+needed = {"sympy": "sympy", "anywidget": "anywidget", "tqdm": "tqdm", "sklearn": "scikit-learn"}
+missing = [package for module, package in needed.items() if not find_spec(module)]
 if missing:
     subprocess.run([*pip, *missing, *(f"{name}=={version(name)}" for name in ("torch", "numpy"))], check=True)
 if not find_spec("gradpress"):

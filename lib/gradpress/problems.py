@@ -194,8 +194,7 @@ class DiagonalQuadratic(Quadratic):
 def random_quadratic(d: int, top: float, generator: torch.Generator) -> Quadratic:
     """f(x) = xᵀAx − yᵀx with A = QᵀDQ, Q a random rotation, D uniform on (1, top) and y on (0, 1), on one node.
 
-    These are the problems of Figure 7 of Beznosikov et al. 2023. The Hessian is 2A, so that κ is at most `top` and,
-    for large d, near it.
+    These are the problems of Figure 7 of Beznosikov et al. 2023. The Hessian is 2A, so that κ is at most `top`.
 
     Examples
     --------

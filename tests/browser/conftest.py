@@ -26,6 +26,16 @@ FLAGS = (
 )
 
 
+def pytest_collection_modifyitems(items):
+    """What shares a page or a table stays on one worker (``--dist loadgroup``); each explorer is a group of its own."""
+    for item in items:
+        group = item.path.stem
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if "name" in parameters and "measured" not in item.fixturenames:
+            group += f"-{parameters['name']}"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def on_path():
     return next(filter(None, map(shutil.which, NAMES)), None)
 
