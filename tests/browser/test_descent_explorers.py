@@ -64,8 +64,11 @@ def test_the_paths_are_those_of_the_library(descent, operator, monkeypatch):
     compressor = entry.make(**{name: setting[name] for name in entry.parameters})
     numbers = iter(found["uniforms"])
     drawn = []
+
+    def given(shape, like, generator):
+        return torch.tensor(drawn[-1], dtype=torch.float64)
+
     for module in ("sparsify", "dithering"):
-        given = lambda shape, like, generator: torch.tensor(drawn[-1], dtype=torch.float64)  # noqa: E731
         monkeypatch.setattr(f"gradpress.compressors.{module}.uniform", given)
     gaps = []
     for path in found["runs"]:

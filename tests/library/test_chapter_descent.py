@@ -9,7 +9,7 @@ a little too good fails there.
 import json
 import math
 import re
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -386,10 +386,9 @@ def test_the_theorems_over_all_outcomes_of_five_steps(label):
 def test_the_theorems_need_no_convexity(label):
     """x² + 3 sin²x: every start on a grid, every outcome of four steps."""
     law, constants = CASES[label]
-    if label == "thm-cgd-b2":  # in one dimension Rand-1 is the identity
-        law = lambda g: at_point(1, 2, g)  # noqa: E731
-    if label == "thm-cgd-b3":
-        law = lambda g: at_point(0.5, 0.5, g)  # noqa: E731
+    points = {"thm-cgd-b2": (1, 2), "thm-cgd-b3": (0.5, 0.5)}  # in one dimension Rand-1 is the identity
+    if label in points:
+        law = partial(at_point, *points[label])
     theorem, values = GUARANTEES[label], {**constants, "L": 8, "mu": VALLEY.pl}
     eta = 0.5 * number(theorem.step.name, **values)
     factor = number(theorem.rate.name, eta=eta, **values)
