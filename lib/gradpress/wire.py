@@ -521,7 +521,8 @@ class Signs:
 
     One flag bit 0 says that no sign is zero; then each takes one bit. Otherwise the flag is 1, a second bit names the
     shorter way to say where the zeros are (0: a bitmap; 1: their number and their `Subset`), and each of the other
-    signs takes one bit. `bits` is the cost without zeros, n + 1, which is what a gradient without exact zeros takes.
+    signs takes one bit. `bits` is the cost with as many zeros as are to be expected: none, as in a gradient, if nothing
+    else is said. With zeros it takes all places as equally likely, and the way that is shorter in the mean.
 
     >>> bits = Signs(4).pack(torch.tensor([1.0, -0.0, -3.0, 2.0]).sign())
     >>> Signs(4).unpack(bits), Signs(4).bits()
@@ -529,9 +530,11 @@ class Signs:
     """
 
     n: int
+    zeros: int = 0
 
     def __post_init__(self):
         _check_size("n", self.n, 0)
+        _check_size("zeros", self.zeros, 0, self.n)
 
     def pack(self, values: Tensor) -> Tensor:
         _check_shape(values, (self.n,))
@@ -573,4 +576,7 @@ class Signs:
         return zeros, head + used
 
     def bits(self) -> float:
-        return float(self.n + 1)
+        if not self.zeros:
+            return float(self.n + 1)
+        listing = _width(self.n + 1) + Subset(self.n, self.zeros).bits()
+        return 2 + min(self.n, listing) + self.n - self.zeros

@@ -313,7 +313,8 @@ LARGE = [
     AdaptiveSparsification(),
     UnbiasedRounding(2.0), UnbiasedRounding((1.0, 1.25, 1.5, 1.75, 2.0)), BiasedRounding(3.0), NaturalCompression(),
     ExponentialDithering(2.0, 8, 2), StandardDithering(7), Ternary(), library.Sign(), ScaledSign(), PowerSGD(2),
-    Composition(NaturalDithering(s=4), TopK(300)), Scaled(RandK(300), 0.5), Induced(TopK(100), RandK(100)),
+    Composition(NaturalDithering(s=4), TopK(300)), Composition(ScaledSign(), TopK(300)),
+    Scaled(RandK(300), 0.5), Induced(TopK(100), RandK(100)),
 ]
 
 

@@ -1,10 +1,10 @@
 """Compressors made of compressors: composition, scaling, and the induced unbiased operator."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from .. import formulas
+from .. import formulas, wire
 from ..classes import B1, B2, B3, Unbiased
 from ..formulas import exact
 from .base import Compressor, require, unbiased_classes, vectors, with_b3
@@ -86,7 +86,10 @@ class Composition(Compressor):
 
     def fields(self, d, dtype):
         if not self._on_values(d):
-            return _prefixed("outer", self.outer.fields(d, dtype))
+            zeros = d - self.inner.support(d)
+            fields = self.outer.fields(d, dtype)
+            fields |= {key: replace(f, zeros=zeros) for key, f in fields.items() if isinstance(f, wire.Signs)}
+            return _prefixed("outer", fields)
         inner = dict(self.inner.fields(d, dtype))
         del inner[self._values(inner)]
         return _prefixed("inner", inner) | _prefixed("outer", self.outer.fields(self.inner.support(d), dtype))

@@ -12,6 +12,8 @@ const STATEMENTS = {
   },
   "thm-diana": { label: "The Lyapunov function of DIANA", parts: ["h", "g", "s"] },
 };
+// What is printed is an order of magnitude: to be tried, it is given the constants that hold for convex agents.
+const SOURCES = { printed: "as printed, with the constants of convex agents,", corrected: "as corrected" };
 const statementOf = (state) => STATEMENTS[state.claim];
 
 // From the unit cube to curvatures, gradients at the minimiser, shifts and the place x.
@@ -82,7 +84,7 @@ const EXPLORER = hunter({
     const version = statement.versions ? state.version : "corrected";
     return {
       key: JSON.stringify([state.claim, version, state.N, state.omega, state.share, state.theta]), state, version,
-      label: statement.label, source: statement.versions ? `as ${version}` : "as stated", why: statement.why,
+      label: statement.label, source: statement.versions ? SOURCES[version] : "as stated", why: statement.why,
       starts: (seed) => cubeStarts(sides, 60, seed), moves: CUBE_MOVES, normal: inCube,
       ratio(cube) {
         const found = bothSides(state, cube);

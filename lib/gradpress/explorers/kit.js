@@ -308,11 +308,13 @@ class Kit {
         last = performance.now();
         if (line.textContent !== text) line.textContent = text;
         line.classList.toggle("gp-alarm", alarm);
+        line.removeAttribute("aria-busy");
       };
       clearTimeout(pending);
       const wait = 330 - (performance.now() - last);
-      if (last === 0 || wait <= 0) show();
-      else pending = setTimeout(show, wait);
+      if (last === 0 || wait <= 0) return show();
+      line.setAttribute("aria-busy", "true");
+      pending = setTimeout(show, wait);
     };
   }
 
