@@ -1,7 +1,6 @@
 """Every check of the project, one after the other; the last line counts what passed and what failed.
 
-A step that fails does not keep the later ones from running. The book is built while the library is tested, for a build
-keeps one core busy, and before the browser tests, which read it.
+A step that fails does not keep the later ones from running. The book is built first, because the browser tests read it.
 """
 
 import subprocess
@@ -13,12 +12,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadscope")
-BOOK = (str(Path(sys.executable).with_name("jupyter-book")), "build", "-W", "-n", "--keep-going", ".")
 STEPS = {
     "style": (sys.executable, "-m", "ruff", "check", "."),
+    "book": (str(Path(sys.executable).with_name("jupyter-book")), "build", "-W", "-n", "--keep-going", "."),
     "library": (*PYTEST, "--dist", "worksteal", "--doctest-modules", "tests/library", "lib"),
     "notebooks": (*PYTEST, "--nbval-lax", "tests/notebooks", "chapters"),
-    "book as built": (*PYTEST, "-n", "3", "--dist", "loadgroup", "tests/book", "tests/browser"),
+    "book as built": (*PYTEST, "-n", "4", "--dist", "loadgroup", "tests/book", "tests/browser"),
 }
 
 
@@ -41,33 +40,18 @@ def run(name, command, report):
     return passed, failed or int(status != 0), skipped
 
 
-def start_book(folder):
-    """The build of the book, under way; what it prints goes to a file, so that it does not mix with other output."""
-    log = Path(folder, "book.log")
-    with log.open("w") as output:
-        return log, subprocess.Popen(BOOK, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-
-
-def finish_book(log, build):
-    status = build.wait()
-    print(f"\n=== book: {' '.join(BOOK)}\n{log.read_text('utf-8', 'replace')}", flush=True)
-    return int(status == 0), int(status != 0), 0
-
-
 def main():
     results = {}
     with tempfile.TemporaryDirectory() as folder:
-        begun, book = time.perf_counter(), start_book(folder)
         for name, command in STEPS.items():
             start = time.perf_counter()
             results[name] = (*run(name, command, Path(folder, "report.xml")), time.perf_counter() - start)
-            if name == "library":
-                results["book"] = (*finish_book(*book), time.perf_counter() - begun)
     print()
     for name, (passed, failed, skipped, seconds) in results.items():
         print(f"{name:14} {passed:6} passed {failed:4} failed {skipped:4} skipped {seconds:7.1f} s")
     passed, failed, skipped = (sum(counts[i] for counts in results.values()) for i in range(3))
-    print(f"{passed} passed, {failed} failed, {skipped} skipped in {time.perf_counter() - begun:.0f} s")
+    seconds = sum(row[-1] for row in results.values())
+    print(f"{passed} passed, {failed} failed, {skipped} skipped in {seconds:.0f} s")
     return int(failed > 0)
 
 

@@ -80,7 +80,7 @@ def imports(source):
 
 
 def test_a_whole_lab_runs_alone(bare, elsewhere):
-    check(bare, shutil.copy(SITE / "_sources/chapters/compressors/lab.ipynb", elsewhere / "downloaded.ipynb"))
+    check(bare, shutil.copy(SITE / "_sources/chapters/descent/lab.ipynb", elsewhere / "downloaded.ipynb"))
 
 
 def check(python, notebook):
