@@ -17,7 +17,7 @@ STEPS = {
     "book": (str(Path(sys.executable).with_name("jupyter-book")), "build", "-W", "-n", "--keep-going", "."),
     "library": (*PYTEST, "--dist", "worksteal", "--doctest-modules", "tests/library", "lib"),
     "notebooks": (*PYTEST, "--nbval-lax", "tests/notebooks", "chapters"),
-    "book as built": (*PYTEST, "-n", "4", "--dist", "loadgroup", "tests/book", "tests/browser"),
+    "book as built": (*PYTEST, "-n", "3", "--dist", "loadgroup", "tests/book", "tests/browser"),
 }
 
 
