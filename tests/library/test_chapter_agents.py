@@ -933,3 +933,13 @@ def test_bias_does_not_average_out():
     biased = ops.TopK(1)(torch.from_numpy(np.tile(g, (50, 1)))).mean(0).numpy()
     assert np.square(biased - g).sum() == pytest.approx(9)
     assert 25 / 3 < 9 < 25 / 2  # three agents with Rand-1, or any number with Top-1
+
+
+@pytest.mark.refutes("thm-diana")
+def test_the_weight_of_the_shifts_is_the_one_that_the_proof_needs():
+    """What a step adds to G and H and what the shifts keep of them, in symbols, as in the last lines of the proof."""
+    eta, omega, agents, a = formulas.eta, formulas.omega, formulas.N, formulas.a
+    weight, noise = formulas.diana_weight.expression, 2 * eta**2 * omega / agents
+    assert sp.simplify(noise + weight * (1 - a) - weight * (1 - a / 2)) == 0
+    most = 1 / formulas.diana_step.expression
+    assert sp.simplify((noise + weight * a) * formulas.L_max - eta**2 * (most - formulas.L)) == 0

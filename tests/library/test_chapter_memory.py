@@ -947,3 +947,21 @@ def test_induced_descent_in_the_long_run():
     floor = value(F.induced_floor, eta=step, omega=4 / 3, D=problem.disagreement, mu=problem.convexity, N=3)
     assert distance.mean() + Z * distance.std() / 20 <= floor + 1e-9
     assert distance.mean() > 1e-4  # there is a floor
+
+
+@pytest.mark.refutes("thm-ef21")
+def test_the_weight_of_the_estimates_is_the_one_that_the_proof_needs():
+    """The coefficient of G_n after a step is the weight times 1 − ημ, in symbols."""
+    theta = F.b3_low_corner.expression
+    weight = F.ef21_weight.expression
+    assert sp.simplify(F.eta / 2 + weight * (1 - theta) - weight * (1 - F.eta * F.mu)) == 0
+
+
+@pytest.mark.refutes("cor-linear")
+def test_the_linear_bound_is_that_of_the_mean_times_the_weights():
+    """Both are bounds on Σ w_n E_n without noise: the mean's times W_K and the last iterate's times w_K, in symbols."""
+    shrink = 1 - F.mu * F.eta / 2
+    last_weight = shrink ** -(F.K + 1)
+    weights = (last_weight - 1) / (F.mu * F.eta / 2)
+    mean = F.ef_bound_any_step.expression.subs({F.C_aff: 0, F.D: 0})
+    assert sp.simplify(mean * weights - F.ef_bound_linear.expression * last_weight) == 0
