@@ -118,6 +118,11 @@ T_0, fixed_0, fixed_1, load_0 = sp.symbols("T_0 fixed_0 fixed_1 load_0", positiv
 # Selection: h_1 and h_2 are the sums of 1/i and 1/i² over k < i ≤ d, Q the magnitude that a standard normal coordinate
 # exceeds with probability q, a the index of a power tail, R bits a coordinate.
 h1, h2, threshold, rate = sp.symbols("h_1 h_2 Q R", positive=True)
+# Noise: B a batch size, sigma the scale of the noise of one example, nu its degrees of freedom, u a gradient in units
+# of the noise, ell the slope of E sign at 0, H a curvature of a quadratic, t the time of an SDE; c_N, c_omega, c_eta
+# and c_B the factors by which a setting is multiplied.
+B, sigma, nu, u, ell, H, t = sp.symbols("B sigma nu u ell H t", positive=True)
+c_N, c_omega, c_eta, c_B = sp.symbols("c_N c_omega c_eta c_B", positive=True)
 
 # Sparsification: d coordinates, k kept, q the smallest inclusion probability.
 rand_k_zeta = _formula("rand_k_zeta", d / k, f"{_PAPER}, Lemma 8")
@@ -345,6 +350,57 @@ binary_entropy = _formula("binary_entropy", -(q * sp.log(q) + (1 - q) * sp.log(1
 top_k_bits = _formula("top_k_bits", 32 * q - (q * sp.log(q) + (1 - q) * sp.log(1 - q)) / sp.log(2), _OWN)
 rand_k_lost = _formula("rand_k_lost", 1 - rate / 32, f"{_PAPER}, Figure 1")
 normal_floor = _formula("normal_floor", sp.Integer(4) ** (-rate), "Shannon")
+
+# Noise: twice the centred distribution function of t_ν, that is the mean of a sign, and its slope at 0.
+student_slope = _formula(
+    "student_slope", 2 * sp.gamma((nu + 1) / 2) / (sp.sqrt(nu * sp.pi) * sp.gamma(nu / 2)), "Student"
+)
+sign_mean_1 = _formula("sign_mean_1", 2 / sp.pi * sp.atan(u), _OWN)
+sign_mean_2 = _formula("sign_mean_2", u / sp.sqrt(2 + u**2), _OWN)
+sign_mean_3 = _formula(
+    "sign_mean_3", 2 / sp.pi * (sp.atan(u / sp.sqrt(3)) + sp.sqrt(3) * u / (3 + u**2)), _OWN
+)
+sign_mean_4 = _formula("sign_mean_4", u * (6 + u**2) / sp.sqrt(4 + u**2) ** 3, _OWN)
+sign_mean_normal = _formula("sign_mean_normal", sp.erf(u / sp.sqrt(2)), _OWN)
+SIGN_MEANS = {1: sign_mean_1, 2: sign_mean_2, 3: sign_mean_3, 4: sign_mean_4, inf: sign_mean_normal}
+
+# Chapter diffusions.
+
+# Chapter dcsgd: the rate and the floor, for the SDE (sharp and as the poster has them) and for the algorithm itself.
+_POSTER = "Compagnoni et al. 2025"
+_batch_noise = sigma**2 / B
+
+
+def _dcsgd_floor(rate_share):
+    return eta * L * d * _batch_noise * (1 + omega) / (4 * mu * N * rate_share)
+
+
+dcsgd_rate = _formula("dcsgd_rate", 1 - eta * L * omega / (2 * N), _OWN)
+dcsgd_rate_printed = _formula("dcsgd_rate_printed", 1 - eta * L**2 * omega / (2 * mu * N), f"{_POSTER}, Theorem 3")
+dcsgd_rate_chain = _formula("dcsgd_rate_chain", 1 - eta * L * (1 + omega / N) / 2, _OWN)
+dcsgd_floor = _formula("dcsgd_floor", _dcsgd_floor(dcsgd_rate.expression), _OWN)
+dcsgd_floor_printed = _formula(
+    "dcsgd_floor_printed", _dcsgd_floor(dcsgd_rate_printed.expression), f"{_POSTER}, Theorem 3"
+)
+dcsgd_floor_chain = _formula("dcsgd_floor_chain", _dcsgd_floor(dcsgd_rate_chain.expression), _OWN)
+_kick = eta * (1 + omega) * _batch_noise
+dcsgd_variance = _formula("dcsgd_variance", _kick / (N * H * (2 - eta * H * omega / N)), _OWN)
+dcsgd_variance_chain = _formula("dcsgd_variance_chain", _kick / (N * H * (2 - eta * H * (1 + omega / N))), _OWN)
+dcsgd_largest_step = _formula("dcsgd_largest_step", 2 / (L * (1 + omega / N)), _OWN)
+
+# Chapter dsignsgd: the linearised equation; its stationary variance, and those of the chain with the same linear drift.
+_slope = ell * sp.sqrt(B) / sigma
+dsign_rate = _formula("dsign_rate", _slope, f"{_POSTER}, Theorem 4")
+dsign_floor = _formula("dsign_floor", eta * L * d / (4 * mu * N * _slope), f"{_POSTER}, Theorem 4")
+dsign_variance = _formula("dsign_variance", eta / (2 * N * _slope * H), _OWN)
+dsign_variance_full = _formula("dsign_variance_full", eta / (2 * N * _slope * H + eta * _slope**2 * H**2), _OWN)
+dsign_variance_chain = _formula(
+    "dsign_variance_chain", eta / (N * (2 * _slope * H - eta * _slope**2 * H**2 * (1 - 1 / N))), _OWN
+)
+
+# Chapter scaling.
+scaling_floor_ratio = _formula("scaling_floor_ratio", c_eta * (1 + c_omega * omega) / (c_N * c_B), _OWN)
+scaling_floor_ratio_sign = _formula("scaling_floor_ratio_sign", c_eta / (c_N * sp.sqrt(c_B)), _OWN)
 
 
 def largest(*values) -> sp.Expr:

@@ -1,6 +1,7 @@
 """Objectives f = (f₁ + … + f_N)/N that know their constants: L, μ, the minimiser, and how far the agents disagree."""
 
 from abc import ABC, abstractmethod
+from copy import copy
 from functools import cached_property
 from itertools import combinations
 
@@ -52,6 +53,22 @@ class Problem(ABC):
     def gradient(self, x: Tensor) -> Tensor:
         """∇f(x), shape (…, d)."""
         return self.gradients(x).mean(-2)
+
+    def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
+        """∇²f(x) v, shape (…, d), for v of the shape of x."""
+        return torch.func.jvp(self.gradient, (x,), (v,))[1]
+
+    def to(self, dtype: torch.dtype | None = None, device=None) -> "Problem":
+        """The same problem with all its tensors in another dtype or on another device; its constants stay as they are.
+
+        In float32 a gap below about 10⁻⁷ of the values of the loss has no digits left, unless the problem computes it
+        without a difference (as a quadratic does), and steps below 6·10⁻⁸ |x| are lost.
+        """
+        other, _ = copy(self), (self.minimiser, self.minimum)  # both are known before the digits are gone
+        moved = {name: value.to(device=device, dtype=dtype) for name, value in vars(self).items()
+                 if isinstance(value, Tensor)}
+        vars(other).update(moved)
+        return other
 
     @cached_property
     def minimum(self) -> float:
@@ -117,7 +134,9 @@ class Quadratic(Problem):
         """The constants and the minimiser, from eigenvalues and axes of the mean and the eigenvalues of each agent."""
         self.smoothness = float(curvatures.max())
         zero = curvatures.abs() <= NEGLIGIBLE * self.smoothness
-        slope = self.vectors.mean(0) if axes is None else axes.mT @ self.vectors.mean(0)
+        self._vector = self.vectors.mean(0)
+        self._centred = not bool(self._vector.any())
+        slope = self._vector if axes is None else axes.mT @ self._vector
         flat = slope[zero].abs() > NEGLIGIBLE * max(1.0, float(slope.abs().max()))
         if self.smoothness <= 0 or bool((curvatures[~zero] < 0).any()) or bool(flat.any()):
             raise ValueError(f"f must be bounded below and not linear, got mean curvatures from {curvatures.min():.3g} "
@@ -135,11 +154,15 @@ class Quadratic(Problem):
 
     def gradient(self, x: Tensor) -> Tensor:
         """∇f(x), shape (…, d), without the agents' own."""
-        return x @ self._mean - self.vectors.mean(0)
+        return x @ self._mean - self._vector
+
+    def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
+        """∇²f v, shape (…, d), the same at every x."""
+        return v @ self._mean
 
     def loss(self, x: Tensor) -> Tensor:
         """f(x), shape (…)."""
-        return ((x @ self._mean) * x).sum(-1) / 2 - x @ self.vectors.mean(0)
+        return ((x @ self._mean) * x).sum(-1) / 2 - x @ self._vector
 
     def gap(self, x: Tensor) -> Tensor:
         """f(x) − f(x*) = ½(x − x*)ᵀA(x − x*), which keeps its digits near x*."""
@@ -180,15 +203,33 @@ class DiagonalQuadratic(Quadratic):
 
     def gradient(self, x: Tensor) -> Tensor:
         """∇f(x), shape (…, d), without the agents' own."""
-        return x * self.curvatures - self.vectors.mean(0)
+        return x * self.curvatures if self._centred else x * self.curvatures - self._vector
+
+    def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
+        """∇²f v, shape (…, d), the same at every x."""
+        return v * self.curvatures
 
     def loss(self, x: Tensor) -> Tensor:
         """f(x), shape (…)."""
-        return (self.curvatures * x.square()).sum(-1) / 2 - x @ self.vectors.mean(0)
+        return (self.curvatures * x.square()).sum(-1) / 2 - x @ self._vector
 
     def gap(self, x: Tensor) -> Tensor:
         """f(x) − f(x*), which keeps its digits near x*."""
         return (self.curvatures * (x - self.minimiser).square()).sum(-1) / 2
+
+
+def bowl(curvatures, agents: int = 1) -> DiagonalQuadratic:
+    """f(x) = ½ Σⱼ hⱼxⱼ², the same for every agent: the problem on which the laws of Part III are exact.
+
+    With `gradpress.homogeneous` one agent in the problem is enough.
+
+    Examples
+    --------
+    >>> bowl([1.0, 4.0]).gap(torch.tensor([2.0, 1.0], dtype=torch.float64))
+    tensor(4., dtype=torch.float64)
+    """
+    curvatures = _finite("curvatures", curvatures, (None,)).expand(agents, -1)
+    return DiagonalQuadratic(curvatures, torch.zeros_like(curvatures))
 
 
 def random_quadratic(d: int, top: float, generator: torch.Generator) -> Quadratic:
