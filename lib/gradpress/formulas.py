@@ -84,10 +84,10 @@ def exact(value) -> sp.Expr:
 
 
 def _javascript(expression) -> str:
-    """SymPy's printer, after Max and Min and Piecewise are made plain expressions (no statement, no `Sum`)."""
+    """SymPy's printer (no statement, no `Sum`); Γ and erf are those of the explorers' script `special.js`."""
     if expression.has(sp.Sum, sp.I):
         raise ValueError(f"{expression} has no faithful JavaScript form")
-    return sp.jscode(expression)
+    return sp.jscode(expression, user_functions={"gamma": "gammaFunction", "erf": "erf"})
 
 
 def _formula(name: str, expression, source: str) -> Formula:

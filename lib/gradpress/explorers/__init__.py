@@ -197,6 +197,7 @@ def esm(name: str) -> str:
     colours = "".join(f"--gp-{key}: {value}; " for key, value in COLOURS.items())
     return "\n".join([
         _text("vendor/d3.min.js"),
+        _text("special.js"),
         _NAMED,
         f"const formulas = {{\n{named},\n}};",
         f"const DEFAULTS = {json.dumps(DEFAULTS[name])};",
