@@ -42,6 +42,11 @@ class Compressor(ABC):
         x = vectors(x)
         return self.receive(self.send(x, generator), x.shape[-1], x.dtype)
 
+    @property
+    def shrinkage(self):
+        """The number λ with E C(x) = λx for every x, exact; `None` if there is none or it is not known."""
+        return exact(1) if self.unbiased else None
+
     @abstractmethod
     def send(self, x: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """The parts of the message for x of shape (…, d), leading axes kept."""

@@ -121,11 +121,16 @@ class Composition(Compressor):
 class Scaled(Compressor):
     """x ↦ λ·C(x), λ > 0: the scaling of Theorems 6 and 7 (Beznosikov et al. 2023; chapter `classes`).
 
+    A scaled random sparsification may be unbiased: each coordinate is kept with probability p, independently of the
+    others, and divided by p.
+
     Examples
     --------
-    >>> from gradpress.compressors import RandK
+    >>> from gradpress.compressors import RandK, RandomSparsification
     >>> Scaled(RandK(2), factor=0.2).membership(10)[-1]
     B3(delta=5)
+    >>> Scaled(RandomSparsification(0.25), factor=4).membership(10)[0]
+    Unbiased(zeta=4)
     """
 
     compressor: Compressor
@@ -137,7 +142,13 @@ class Scaled(Compressor):
 
     @property
     def unbiased(self) -> bool:
-        return self.factor == 1 and self.compressor.unbiased
+        return self.shrinkage is not None and abs(self.shrinkage - 1) < 1e-12  # 1/p need not be exact
+
+    @property
+    def shrinkage(self):
+        """The factor times the inner operator's."""
+        inner = self.compressor.shrinkage
+        return None if inner is None else exact(self.factor) * inner
 
     @property
     def deterministic(self) -> bool:
@@ -170,6 +181,8 @@ class Scaled(Compressor):
         if self.factor == 1:
             return self.compressor.membership(d)
         first, second = member(self.compressor, d, B1), member(self.compressor, d, B2)
+        if self.unbiased and second:  # E‖λC(x)‖² ≤ λ²β⟨E C(x), x⟩ = λβ‖x‖²
+            return unbiased_classes(exact(self.factor) * second.beta)
         return with_b3(second.scaled(self.factor), first.scaled(self.factor)) if second else ()
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import formulas, wire
+from ..formulas import exact
 from ..randomness import positions, subset, uniform
 from .base import Compressor, at_most, count, projection_classes, require, scatter, unbiased_classes, vectors
 
@@ -120,6 +121,11 @@ class RandomSparsification(Compressor):
     def __post_init__(self):
         for value in self.p if isinstance(self.p, tuple) else (self.p,):
             require(isinstance(value, (int, float)) and 0 < value <= 1, f"p must lie in (0, 1], got {value!r}")
+
+    @property
+    def shrinkage(self):
+        """p, if it is one number for all coordinates."""
+        return None if isinstance(self.p, tuple) else exact(self.p)
 
     def probabilities(self, d: int, like: Tensor) -> Tensor:
         """The inclusion probabilities, shape (d,)."""
