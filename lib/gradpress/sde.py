@@ -117,19 +117,25 @@ class DCSGD(Equation):
         if isinstance(self.compressor, Identity):
             return normal.mul_(variance**0.5)
         if isinstance(self.compressor, RandK):
-            return self._rand_k(field, variance, normal, generator)
+            return self._rand_k(field, variance, normal)
         seen = field if self.noise is None else field + self.noise.draw(field, generator)
         mean, second = self.compressor.moments(seen)
         return normal.mul_((second - mean.square()).clamp_min(0).sqrt()).add_(seen - field)
 
-    def _rand_k(self, gradient: Tensor, variance, normal: Tensor, generator) -> Tensor:
-        """√(ω d/(d−1)) ∇f ⊙ (W − mean W) + s √(1 + ω) W′: the covariance of prop-rand-k-covariance."""
+    def _rand_k(self, gradient: Tensor, variance, normal: Tensor) -> Tensor:
+        """One draw with the covariance A − c ∇f∇fᵀ, A diagonal, of prop-rand-k-covariance.
+
+        It is A^{1/2}(I − β uuᵀ)W with u = A^{−1/2}∇f and the β for which (I − β uuᵀ)² = I − c uuᵀ.
+        """
         d, k = gradient.shape[-1], self.compressor.k
-        kick = normal.mul_(((d / k) * variance) ** 0.5)
-        if k < d:
-            other = randomness.normal(gradient.shape, gradient, generator)
-            kick += ((d / k - 1) * d / (d - 1)) ** 0.5 * gradient * (other - other.mean(-1, keepdim=True))
-        return kick
+        if k == d:
+            return normal.mul_(variance**0.5)
+        c = (d - k) / (k * (d - 1))
+        root = gradient.square().mul_(c * d).add_(d / k * variance).sqrt_()
+        u = gradient / root.clamp_min(torch.finfo(root.dtype).tiny)
+        beta = c / (1 + (1 - c * u.square().sum(-1, keepdim=True)).clamp_min_(0).sqrt_())
+        along = (u * normal).sum(-1, keepdim=True).mul_(beta)
+        return normal.mul_(root).sub_(along * gradient)
 
 
 @dataclass(frozen=True)
