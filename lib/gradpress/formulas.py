@@ -60,7 +60,7 @@ class Formula:
 
     def function(self):
         """A function of NumPy arrays or floats, its arguments in the order of `symbols`."""
-        return sp.lambdify(self.symbols, self.expression, modules="numpy")
+        return sp.lambdify(self.symbols, self.expression, modules=["scipy", "numpy"])
 
     def javascript(self) -> str:
         """The formula as the text of a JavaScript arrow function, its arguments in the order of `symbols`."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradpress import explorers
+from gradpress import explorers, formulas
 from gradpress.classes import B1, B2, B3, Unbiased
 from gradpress.compressors import TopK
 from gradpress.explorers import catalogue
@@ -142,6 +142,24 @@ def waited(page):
 
 
 # ------------------------------------------------------------------------------------- the same numbers as the library
+
+
+def test_formulas_are_the_same_in_both_languages(bench):
+    """Every closed form of the book at three points, in the script and in NumPy."""
+    random = np.random.default_rng(0)
+    points = [
+        (name, [round(float(value), 3) for value in random.uniform(0.05, 3, len(formula.symbols))])
+        for name, formula in formulas.ALL.items() for _ in range(3)
+    ]  # fmt: skip
+    script = """points => points.map(([name, names, values]) =>
+      window.internals.formulas[name](Object.fromEntries(names.map((key, i) => [key, values[i]]))))"""
+    names = {name: [symbol.name for symbol in formula.symbols] for name, formula in formulas.ALL.items()}
+    found = bench.evaluate(script, [[name, names[name], values] for name, values in points])
+    with np.errstate(all="ignore"):
+        wanted = [formulas.ALL[name].function()(*map(np.float64, values)) for name, values in points]
+    for point, value, want in zip(points, found, wanted, strict=True):
+        assert not np.isfinite(want) or value == pytest.approx(want, rel=1e-10, abs=1e-12), point
+    assert np.isfinite(wanted).mean() > 0.9  # outside of its domain a formula is NaN or ∞, in both languages
 
 
 def instances(d, seed):
