@@ -39,7 +39,8 @@ def settings(seed, count):
         L = 10 ** random.uniform(0, 2)
         yield {
             "eta": 10 ** random.uniform(-3, 0), "omega": 10 ** random.uniform(-1, 2), "N": int(random.integers(1, 257)),
-            "B": int(2 ** random.integers(0, 9)), "sigma": 10 ** random.uniform(-1, 1), "d": int(random.integers(2, 33)),
+            "B": int(2 ** random.integers(0, 9)), "sigma": 10 ** random.uniform(-1, 1),
+            "d": int(random.integers(2, 33)),
             "mu": L * 10 ** random.uniform(-2, 0), "L": L,
         }  # fmt: skip
 
@@ -50,7 +51,10 @@ def test_floors_and_gaps_are_those_of_the_recursions(ask):
     finite = 0
     for state in settings(1, 60):
         found = ask("noise-floor", "noiseFloor.floors", state)
-        each = [{**state, "H": state["mu"] * (state["L"] / state["mu"]) ** (j / (state["d"] - 1))} for j in range(state["d"])]
+        each = [
+            {**state, "H": state["mu"] * (state["L"] / state["mu"]) ** (j / (state["d"] - 1))}
+            for j in range(state["d"])
+        ]
         stable = state["eta"] < value("dcsgd_largest_step", **state)
         chain = sum(at["H"] / 2 * value("dcsgd_variance_chain", **at) for at in each) if stable else np.inf
         below = state["eta"] * state["L"] * state["omega"] < 2 * state["N"]
@@ -74,7 +78,9 @@ def test_floors_and_gaps_are_those_of_the_recursions(ask):
         assert gaps["chain"] == pytest.approx((H * walked).sum() / 2, rel=1e-8)
         solved, dt = 20 / state["d"] / H, 7 * state["eta"] / 20_000
         for _ in range(20_000):
-            grown = -2 * H * solved + state["eta"] / state["N"] * (state["omega"] * H**2 * solved + (1 + state["omega"]) * s2)
+            grown = -2 * H * solved + state["eta"] / state["N"] * (
+                state["omega"] * H**2 * solved + (1 + state["omega"]) * s2
+            )
             solved = solved + dt * grown
         assert gaps["sde"] == pytest.approx((H * solved).sum() / 2, rel=0.02)
     assert finite > 15
@@ -86,7 +92,8 @@ def test_left_sides_are_exact(ask, claim):
     """By SciPy's matrix exponential and by walking, from the compressor's covariance written out again."""
     random = np.random.default_rng(2)
     for _ in range(20):
-        state = {"claim": claim, "version": "corrected", "N": int(random.integers(1, 9)), "omega": random.uniform(0.25, 9),
+        state = {"claim": claim, "version": "corrected", "N": int(random.integers(1, 9)),
+                 "omega": random.uniform(0.25, 9),
                  "kappa": int(random.integers(1, 30)), "B": int(random.integers(1, 20))}  # fmt: skip
         cube = random.random(10).tolist()
         found, seen = (ask("dcsgd-adversary", f"adversary.{what}", state, cube) for what in ("bothSides", "unpack"))

@@ -1,12 +1,12 @@
 """The statements of the chapter `dcsgd`, each tried where it would fail if it were false.
 
-Second moments on quadratic functions, and everything that a finite number of outcomes decides, are followed exactly.
-Where runs are compared with an exact value, the limit is 4.5 standard errors; with fewer than 60 such looks in this file
-a false alarm has a chance below 5e-4, and seeds are fixed.
+Second moments on quadratic functions, and all that a finite number of outcomes decides, are followed exactly.
+Where runs are compared with an exact value, the limit is 4.5 standard errors; with fewer than 60 such looks here a
+false alarm has a chance below 5e-4, and seeds are fixed.
 """
 
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 from math import comb, inf, pi, sqrt
 
 import numpy as np
@@ -46,7 +46,7 @@ def away(sample, known):
     return float((sample.mean() - known).abs() / (sample.std() / len(sample) ** 0.5))
 
 
-# -------------------------------------------------------------------------------------------- the method, its two moments
+# ----------------------------------------------------------------------------------------- the method, its two moments
 
 
 @pytest.mark.refutes("def-homogeneous")
@@ -105,7 +105,9 @@ def test_mean_and_covariance_of_a_mean_message_by_all_outcomes():
 
 
 @pytest.mark.refutes("thm-dcsgd-sde")
-@pytest.mark.parametrize("c", [ops.Ternary(p=2), ops.NaturalDithering(s=2), ops.NaturalCompression(), ops.RandK(2)], ids=repr)
+@pytest.mark.parametrize(
+    "c", [ops.Ternary(p=2), ops.NaturalDithering(s=2), ops.NaturalCompression(), ops.RandK(2)], ids=repr
+)
 def test_trace_of_the_message_covariance(c):
     """E‖e‖² is exact given the stochastic gradient; it is averaged over the finite noise law."""
     for seed in range(20):
@@ -125,7 +127,7 @@ def test_trace_of_the_message_covariance(c):
 
 @pytest.mark.refutes("thm-dcsgd-sde")
 def test_weak_error_is_of_first_order_and_gradient_flow_s_is_too():
-    """Mean gaps at T = 1 on a quadratic, exactly: halving η halves the error; with the second-order drift, quarters it."""
+    """Mean gaps at T = 1, exactly: halving η halves the error; with the second-order drift, quarters it."""
     H, omega, N, T = 2.0, 3.0, 2.0, 1.0
     errors = []
     for eta in (0.008, 0.004, 0.002):
@@ -146,7 +148,7 @@ def test_weak_error_is_of_first_order_and_gradient_flow_s_is_too():
     torch.testing.assert_close(equation.drift(x, equation.field(x)), -x * torch.tensor([1.0, 2.0]).double())
 
 
-# ---------------------------------------------------------------------------------------------------------- covariances
+# --------------------------------------------------------------------------------------------------------- covariances
 
 
 def rand_k_covariance(g, sigma, k):
@@ -185,7 +187,9 @@ def test_covariance_of_independent_sparsification_and_of_the_library_s_kick():
     messages, weights = np.concatenate(messages), np.concatenate(weights)
     omega, diagonal = 1 / keep - 1, np.diag(np.diag(sigma))
     covariance = (messages - g).T @ ((messages - g) * weights[:, None])
-    np.testing.assert_allclose(covariance, omega * np.diag(g) ** 2 + (1 + omega) * diagonal + sigma - diagonal, atol=1e-10)
+    np.testing.assert_allclose(
+        covariance, omega * np.diag(g) ** 2 + (1 + omega) * diagonal + sigma - diagonal, atol=1e-10
+    )
 
     equation = sde.DCSGD(bowl([1.0] * 3), 0.1, noise=Gaussian(1.5), compressor=ops.RandK(1))
     field = torch.from_numpy(g).expand(60_000, 3)
@@ -196,7 +200,9 @@ def test_covariance_of_independent_sparsification_and_of_the_library_s_kick():
 
 
 @pytest.mark.refutes("prop-dithering-covariance")
-@pytest.mark.parametrize("c", [ops.Ternary(p=1), ops.Ternary(), ops.NaturalDithering(s=3, p=2), ops.StandardDithering(s=4)], ids=repr)
+@pytest.mark.parametrize(
+    "c", [ops.Ternary(p=1), ops.Ternary(), ops.NaturalDithering(s=3, p=2), ops.StandardDithering(s=4)], ids=repr
+)
 def test_covariance_of_dithering_given_the_stochastic_gradient(c):
     p = {1: 1, 2: 2, inf: inf}[c.p]
     levels = [0.0, *sorted(float(level) for level in c.levels if level > 0)] if hasattr(c, "levels") else None
@@ -239,7 +245,11 @@ def test_ternary_under_gaussian_noise():
         assert away(messages[:, j].square(), known[j]) < FAR
     assert away(messages[:, 0] * messages[:, 1], 0.0) < FAR
     # both norms at 0, and below the constant of the class
-    for d, p, name, most in ((6, 1, "ternary_noise_1", 6), (6, 2, "ternary_noise_2", sqrt(6)), (40, 2, "ternary_noise_2", sqrt(40))):
+    for d, p, name, most in (
+        (6, 1, "ternary_noise_1", 6),
+        (6, 2, "ternary_noise_2", sqrt(6)),
+        (40, 2, "ternary_noise_2", sqrt(40)),
+    ):
         noise = Gaussian(1.0)(torch.zeros(400_000 // d, d), generator(3))
         messages = ops.Ternary(p=p)(noise, generator(4))
         assert away(messages.square().mean(1), value(name, d=d)) < FAR
@@ -249,7 +259,7 @@ def test_ternary_under_gaussian_noise():
     assert value("ternary_noise_2", d=300) == pytest.approx(sqrt(600 / pi), rel=2e-3)
 
 
-# -------------------------------------------------------------------------------------------------------- rates and floors
+# ---------------------------------------------------------------------------------------------------- rates and floors
 
 
 def worst_case(rng):
@@ -295,7 +305,8 @@ def test_equation_stays_below_both_bounds_exactly():
         H, noise, w, theta = worst_case(rng)
         omega, N = rng.exponential(4), int(rng.integers(1, 9))
         known = {"mu": H[0], "L": H[-1], "d": len(H), "omega": omega, "N": N, "B": 1,
-                 "sigma": sqrt(noise.sum() / len(H)), "eta": rng.uniform(0.02, 0.98) * 2 * N / (H[-1] * omega)}  # fmt: skip
+                 "sigma": sqrt(noise.sum() / len(H))}  # fmt: skip
+        known["eta"] = rng.uniform(0.02, 0.98) * 2 * N / (H[-1] * omega)
         u = 10 ** rng.uniform(-2, 2, len(H))
         gap = (H * u).sum() / 2
         for t in 10 ** rng.uniform(-2, 1.3, 3) / H[0]:
@@ -361,7 +372,9 @@ def test_without_pl_gradients_are_small_on_average():
 @pytest.mark.refutes("thm-dcsgd-bound")
 def test_shares_of_the_rate():
     """Δ ≤ Δ′; c does not depend on the share; the right side decreases in it; where Δ_chain ≥ Δ; the worked numbers."""
-    L, mu, omega, N, eta = (next(s for s in formulas.dcsgd_rate_printed.symbols if s.name == k) for k in ("L", "mu", "omega", "N", "eta"))
+    L, mu, omega, N, eta = (
+        next(s for s in formulas.dcsgd_rate_printed.symbols if s.name == k) for k in ("L", "mu", "omega", "N", "eta")
+    )
     sharp, printed, chain = (formulas.ALL[f"dcsgd_rate{k}"].expression for k in ("", "_printed", "_chain"))
     assert sp.simplify((1 - printed) - L / mu * (1 - sharp)) == 0
     assert sp.simplify((chain - printed) - eta * L / 2 * (omega * (L / mu - 1) / N - 1)) == 0
@@ -408,7 +421,9 @@ def test_bounds_hold_beyond_quadratics(which):
         known = {"mu": problem.convexity, "L": problem.smoothness, "d": 2, "omega": 1, "N": 2, "B": 1, "sigma": scale}
         known["eta"] = 0.3 * value("dcsgd_largest_step", **known)
         options = {"runs": 1000, "every": 20, "generator": generator(5)}
-        run = simulate(problem, Homogeneous(ops.RandK(1), agents=2, noise=Gaussian(scale)), start, 60, known["eta"], **options)
+        run = simulate(
+            problem, Homogeneous(ops.RandK(1), agents=2, noise=Gaussian(scale)), start, 60, known["eta"], **options
+        )
         equation = sde.DCSGD(problem, known["eta"], agents=2, noise=Gaussian(scale), compressor=ops.RandK(1))
         paths = sde.euler_maruyama(equation, start, 60, substeps=2, **options)
         for n, gap, flow in zip(run.step, run.gap.mean(1), paths.gap.mean(1), strict=True):
@@ -484,7 +499,7 @@ def test_printed_hypothesis_fails_and_the_repaired_one_holds():
     assert value("dcsgd_rate_printed", **{**known, "eta": 4 * N / (H[-1] * omega)}) < 0  # no floor without Δ > 0
 
 
-# -------------------------------------------------------------------------------------------------------- exact on quadratics
+# ------------------------------------------------------------------------------------------------- exact on quadratics
 
 
 @pytest.mark.refutes("prop-dcsgd-variance")
@@ -506,7 +521,15 @@ def test_variances_are_fixed_points_and_thresholds_are_sharp():
     rng = np.random.default_rng(8)
     for _ in range(200):  # floors on quadratics are below the bounds by the condition number
         h = np.sort(10 ** rng.uniform(-1, 1, 4))
-        known = {"mu": h[0], "L": h[-1], "d": 4, "omega": rng.exponential(4), "N": int(rng.integers(1, 9)), "sigma": 1, "B": 1}
+        known = {
+            "mu": h[0],
+            "L": h[-1],
+            "d": 4,
+            "omega": rng.exponential(4),
+            "N": int(rng.integers(1, 9)),
+            "sigma": 1,
+            "B": 1,
+        }
         known["eta"] = rng.uniform(0.05, 0.95) * value("dcsgd_largest_step", **known)
         for kind, variance in (("", "dcsgd_variance"), ("_chain", "dcsgd_variance_chain")):
             gap = sum(x / 2 * value(variance, H=x, **known) for x in h)
@@ -518,14 +541,17 @@ def test_floor_and_way_are_measured():
     """Rand-1 in the plane, the running example; and the way there with Rand-2 on six coordinates."""
     run = simulate(bowl([1.0, 10.0]).to(torch.float32), Homogeneous(ops.RandK(1), agents=4, noise=Gaussian(1.0)),
                    torch.zeros(2), 250, 0.05, runs=4000, every=10, generator=generator(9))  # fmt: skip
-    exact, other = (sum(h / 2 * value(name, H=h, **RUNNING) for h in (1, 10)) for name in ("dcsgd_variance_chain", "dcsgd_variance"))
+    exact, other = (
+        sum(h / 2 * value(name, H=h, **RUNNING) for h in (1, 10)) for name in ("dcsgd_variance_chain", "dcsgd_variance")
+    )
     each = run.gap[13:].mean(0)
     assert away(each, exact) < FAR
     assert away(each, other) > 3 * FAR  # the test would see the equation's floor
     H, eta = np.array([1.0, 1.0, 2.0, 4.0, 5.0, 8.0]), 0.06
     known = {"omega": 2, "N": 3, "eta": eta, "sigma": 1, "B": 1}
-    run = simulate(bowl(H).to(torch.float32), Homogeneous(ops.RandK(2), agents=3, noise=Gaussian(1.0)), torch.ones(6), 24,
-                   eta, runs=4000, every=8, generator=generator(10))  # fmt: skip
+    method = Homogeneous(ops.RandK(2), agents=3, noise=Gaussian(1.0))
+    run = simulate(bowl(H).to(torch.float32), method, torch.ones(6), 24, eta, runs=4000, every=8,
+                   generator=generator(10))  # fmt: skip
     for n, gap in zip(run.step[1:], run.gap[1:], strict=True):
         v = [value("dcsgd_variance_chain", H=h, **known) for h in H]
         factors = [value("dcsgd_factor", H=h, **known) for h in H]
@@ -533,7 +559,7 @@ def test_floor_and_way_are_measured():
         assert away(gap, exact) < FAR
 
 
-# --------------------------------------------------------------------------------------------------------------------- tails
+# --------------------------------------------------------------------------------------------------------------- tails
 
 
 def moment(a, y, omega, agents):
@@ -574,7 +600,7 @@ def test_where_the_moments_end():
 
 @pytest.mark.refutes("prop-dcsgd-tails")
 def test_fourth_moments_follow_the_criterion():
-    """Fourth moments obey a linear recursion that the binomial law writes down: it settles where ϱ(4) < 1, and only there."""
+    """Fourth moments obey a linear recursion, from the binomial law: it settles where ϱ(4) < 1, and only there."""
     for omega, agents, y in ((1, 2, 1.1), (1, 2, 1.2), (9, 4, 0.4), (9, 4, 0.4923), (9, 1, 0.19)):
         q, fourth, second, largest = 1 / (1 + omega), 0.0, 0.0, []
         for _ in range(3000):
@@ -586,7 +612,9 @@ def test_fourth_moments_follow_the_criterion():
                 new4 += weight * (r**4 * fourth + 6 * r**2 * second * c2 + 3 * c2**2)
             fourth, second = min(new4, 1e100), new2
             largest.append(fourth)
-        assert second == pytest.approx(value("dcsgd_variance_chain", H=1, eta=y, omega=omega, N=agents, sigma=1, B=1), rel=1e-6)
+        assert second == pytest.approx(
+            value("dcsgd_variance_chain", H=1, eta=y, omega=omega, N=agents, sigma=1, B=1), rel=1e-6
+        )
         settles = largest[-1] <= largest[-500] * 1.0001 and largest[-1] < 1e100
         assert settles == (moment(4, y, omega, agents) < 1)
         if agents == 1:
@@ -595,14 +623,15 @@ def test_fourth_moments_follow_the_criterion():
 
 @pytest.mark.refutes("prop-dcsgd-tails")
 def test_one_agent_is_normal_and_the_equation_is_student():
-    """A Kolmogorov–Smirnov test of 20 000 chains against the normal law, level 1e-4; and against Student's, which it refuses.
+    """A Kolmogorov–Smirnov test of 20 000 chains against the normal law, level 1e-4; Student's law it refuses.
 
     That Student's density is stationary is checked in symbols; that the library's paths reach it, by quantiles.
     """
     eta, omega = 0.19, 9
     known = {"eta": eta, "H": 1, "omega": omega, "N": 1, "sigma": 1, "B": 1}
-    run = simulate(bowl([1.0] * 10).to(torch.float32), Homogeneous(ops.RandK(1), noise=Gaussian(1.0)), torch.zeros(10), 400, eta,
-                   runs=20_000, every=400, generator=generator(12))  # fmt: skip
+    method = Homogeneous(ops.RandK(1), noise=Gaussian(1.0))
+    run = simulate(bowl([1.0] * 10).to(torch.float32), method, torch.zeros(10), 400, eta, runs=20_000,
+                   every=400, generator=generator(12))  # fmt: skip
     spread, index = sqrt(value("dcsgd_variance_chain", **known)), value("dcsgd_tail_index", **known)
     x = run.final[:, 0].double().numpy()
     assert stats.kstest(x / spread, "norm").pvalue > 1e-4
@@ -617,7 +646,9 @@ def test_one_agent_is_normal_and_the_equation_is_student():
     assert sp.simplify(1 + 2 * H / (a_eta * a_omega * H**2 / N) - stated) == 0
 
     known = {"eta": 0.1, "H": 1, "omega": 9, "N": 1, "sigma": 1, "B": 1}
-    equation = sde.DCSGD(bowl([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]), 0.1, noise=Gaussian(1.0), compressor=ops.RandK(1))
+    equation = sde.DCSGD(
+        bowl([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]), 0.1, noise=Gaussian(1.0), compressor=ops.RandK(1)
+    )
     paths = sde.euler_maruyama(equation, torch.zeros(10), 60, runs=4000, substeps=4, every=60, generator=generator(13))
     index = value("dcsgd_tail_index", **known)
     scale = sqrt(value("dcsgd_variance", **known) * (index - 2) / index)
@@ -628,7 +659,7 @@ def test_one_agent_is_normal_and_the_equation_is_student():
     assert (sizes > 6).mean() > 5 * 2 * stats.norm.sf(6 * scale / sqrt(value("dcsgd_variance", **known)))
 
 
-# ------------------------------------------------------------------------------------------------------- no variance, no mean
+# ------------------------------------------------------------------------------------------------ no variance, no mean
 
 
 @pytest.mark.refutes("prop-dcsgd-infinite-variance")
@@ -642,7 +673,7 @@ def test_without_a_variance_one_step_has_no_mean_gap():
         for most in (1e2, 1e4, 1e6):
             density = lambda z, nu=nu: z**2 * 2 * stats.t.pdf(z, nu)  # noqa: E731
             pieces = [0, 1, 10, 1e2, 1e3, 1e4, 1e5, 1e6]
-            means.append(sum(integrate.quad(density, a, b)[0] for a, b in zip(pieces, pieces[1:], strict=False) if b <= most))
+            means.append(sum(integrate.quad(density, a, b)[0] for a, b in pairwise(pieces) if b <= most))
         growth = np.log10(means[2] / means[1]) / 2
         assert growth == pytest.approx(2 - nu, abs=0.05) if nu < 2 else means[2] - means[1] > 5
     settled_ = [integrate.quad(lambda z: z**2 * 2 * stats.t.pdf(z, 3), 0, most, limit=500)[0] for most in (1e3, 1e4)]
@@ -659,7 +690,9 @@ def test_heavy_runs_are_ruled_by_their_largest_and_the_library_refuses_the_equat
     H, shares, medians = np.geomspace(1, 10, 5), {}, {}
     for nu in (1.5, 5):
         method = Homogeneous(ops.RandK(2), agents=4, noise=StudentT(1.0, nu=nu))
-        run = simulate(bowl(H), method, torch.zeros(5), 20, 0.05, runs=20_000, every=20, generator=generator(14), limit=1e30)
+        run = simulate(
+            bowl(H), method, torch.zeros(5), 20, 0.05, runs=20_000, every=20, generator=generator(14), limit=1e30
+        )
         gap = run.gap[-1]
         shares[nu], medians[nu] = float(gap.max() / gap.sum()), float(gap.median())
     assert shares[1.5] > 0.05 > 20 * shares[5]
