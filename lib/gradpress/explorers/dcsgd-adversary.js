@@ -129,10 +129,10 @@ const EXPLORER = hunter({
   accent: () => "unbiased",
   claimed({ state, version }) {
     const sign = { "thm-dcsgd-bound": "Δ", "thm-dcsgd-sharp": "Δ′", "thm-dcsgd-chain": "Δ_chain", "mistaken": "Δ′" }[state.claim];
-    const left = statementOf(state).steps ? "𝓔ₙ" : "𝓔(t)";
-    const factor = state.claim === "thm-dcsgd-chain" ? "(1 − 2ημΔ_chain)ⁿ" : `exp(−2μ${sign}t)`;
+    const left = statementOf(state).steps ? "mean gap after n steps" : "mean gap at time t";
+    const factor = state.claim === "thm-dcsgd-chain" ? "(1 − 2ημΔ_chain)ⁿ" : `exp(−2μ${sign}${statementOf(state).steps ? "ηn" : "t"})`;
     const given = !statementOf(state).versions ? "" : version === "printed" ? ", given Tr Σ ≤ dσ²" : ", given Tr Σ ≤ dσ²/B";
-    return `${left} ≤ s·𝓔(0) + (1 − s)·ηLdσ²(1 + ω)/(4μNB${sign}), s = ${factor}${given}`;
+    return `${left} ≤ s·(first gap) + (1 − s)·ηLdσ²(1 + ω)/(4μNB${sign}), s = ${factor}${given}`;
   },
   panel: (kit, parent) => curves(kit, parent),
 });
