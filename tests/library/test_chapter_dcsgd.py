@@ -20,7 +20,7 @@ from gradpress import compressors as ops
 from gradpress import formulas, sde
 from gradpress.homogeneous import Homogeneous
 from gradpress.noise import Gaussian, StudentT
-from gradpress.problems import Logistic, Problem, bowl
+from gradpress.problems import Logistic, Problem, Quadratic, bowl
 from gradpress.simulate import simulate
 
 FAR = 4.5
@@ -536,6 +536,87 @@ def test_variances_are_fixed_points_and_thresholds_are_sharp():
             assert gap <= h[0] / h[-1] * value(f"dcsgd_floor{kind}", **known) * (1 + 1e-12)
 
 
+@pytest.mark.refutes("prop-dcsgd-average")
+def test_no_condition_number_on_average():
+    """Exact second moments of quadratic settings, adversarial noise included, from far and near; and the identity."""
+    rng, nearest = np.random.default_rng(15), 0.0
+    for _ in range(80):
+        H, noise, w, theta = worst_case(rng)
+        omega, N = rng.exponential(4), int(rng.integers(1, 9))
+        known = {
+            "mu": H[0],
+            "L": H[-1],
+            "d": len(H),
+            "omega": omega,
+            "N": N,
+            "B": 1,
+            "sigma": sqrt(noise.sum() / len(H)),
+        }
+        known["eta"] = eta = rng.uniform(0.05, 0.95) * value("dcsgd_largest_step", **known)
+        u = first = 10 ** rng.uniform(-3, 2, len(H))
+        share, total = value("dcsgd_rate_chain", **known), 0.0
+        floor = H[0] / H[-1] * value("dcsgd_floor_chain", **known)
+        assert floor == pytest.approx(eta * (1 + omega) * noise.sum() / (4 * N * share))
+        for n in range(1, 120):
+            total += (H * u).sum() / 2
+            u = (1 - eta * H) ** 2 * u + eta**2 / N * added(H, noise, w, theta, omega, u)
+            if n % 17 == 1:
+                bound = first.sum() / (4 * eta * share * n) + floor
+                assert total / n <= bound * (1 + 1e-9)
+                nearest = max(nearest, total / n / bound)
+                if eta <= value("dcsgd_largest_step", **known) / 2:
+                    assert total / n <= first.sum() / (2 * eta * n) + eta * (1 + omega) * noise.sum() / (2 * N) * (
+                        1 + 1e-9
+                    )
+        columns = [
+            added(H, noise, w, theta, omega, e) - added(H, noise, w, theta, omega, 0 * H) for e in np.eye(len(H))
+        ]
+        step = np.diag((1 - eta * H) ** 2) + eta**2 / N * np.column_stack(columns)
+        if np.abs(np.linalg.eigvals(step)).max() < 1 - 1e-9:
+            still = np.linalg.solve(np.eye(len(H)) - step, eta**2 / N * added(H, noise, w, theta, omega, 0 * H))
+            gap, trace = (H * still).sum() / 2, added(H, noise, w, theta, omega, still).sum()
+            assert gap == pytest.approx(eta / 4 * ((H**2 * still).sum() + trace / N), rel=1e-6)
+    assert nearest > 0.9
+
+
+@pytest.mark.refutes("prop-dcsgd-average")
+def test_one_step_towards_the_minimiser_of_a_convex_function():
+    """Logistic losses, two agents, all outcomes of Rand-1: the distance falls by 2η times the gap at least."""
+    rng = np.random.default_rng(16)
+    problem = Logistic(rng.standard_normal((12, 2)) * 2, rng.choice([-1.0, 1.0], 12), 0.02)
+    masks = 2 * torch.eye(2, dtype=torch.float64)
+    for _ in range(200):
+        x = problem.minimiser + torch.from_numpy(rng.standard_normal(2) * 10 ** rng.uniform(-2, 1.5))
+        eta, g = rng.uniform(0.1, 1) / (1.5 * problem.smoothness), problem.gradient(x)
+        after = torch.stack(
+            [(x - eta * (i + j) / 2 * g - problem.minimiser).square().sum() for i in masks for j in masks]
+        )
+        before = (x - problem.minimiser).square().sum()
+        assert after.mean() <= before - 2 * eta * problem.gap(x) + 1e-12
+
+
+@pytest.mark.refutes("prop-dcsgd-average")
+def test_floor_of_ternary_messages_with_a_turned_hessian():
+    """The identity in runs: both sides are means over the same 4000 runs, one look, at 4.5 standard errors."""
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=generator(17), dtype=torch.float64)).Q
+    matrix = (turn * torch.tensor([0.5, 1.0, 2.0, 4.0]).double()) @ turn.mT
+    problem, c, noise, N, eta = (
+        Quadratic((matrix + matrix.mT)[None] / 2, torch.zeros(1, 4)),
+        ops.Ternary(p=2),
+        Gaussian(1.0),
+        2,
+        0.05,
+    )
+    run = simulate(problem, Homogeneous(c, agents=N, noise=noise), torch.zeros(4), 150, eta, runs=4000, every=150,
+                   generator=generator(18))  # fmt: skip
+    g = problem.gradient(run.final)
+    noisy = noise(g, generator(19))
+    trace = c.moments(noisy)[1].sum(1) - g.square().sum(1)  # E‖C(g + Z)‖² − ‖g‖² is the trace of the covariance
+    difference = run.gap[-1] - eta / 4 * (g.square().sum(1) + trace / N)
+    assert away(difference, 0.0) < FAR
+    assert run.gap[-1].mean() == pytest.approx(eta / (4 * N) * 4 * value("ternary_noise_2", d=4), rel=0.2)
+
+
 @pytest.mark.refutes("prop-dcsgd-variance")
 def test_floor_and_way_are_measured():
     """Rand-1 in the plane, the running example; and the way there with Rand-2 on six coordinates."""
@@ -577,7 +658,7 @@ def test_where_the_moments_end():
         omega, agents = rng.exponential(5) + 0.1, int(rng.integers(1, 9))
         y = rng.uniform(0.05, 0.98) * 2 / (1 + omega / agents)
         assert moment(2, y, omega, agents) == pytest.approx(value("dcsgd_factor", H=1, eta=y, omega=omega, N=agents))
-        orders = np.linspace(0.05, 60, 300)
+        orders = np.linspace(0.05, 60, 100)
         rho = np.array([moment(a, y, omega, agents) for a in orders])
         if y < value("dcsgd_all_moments_step", H=1, omega=omega):
             kinds.add("all")
@@ -623,15 +704,15 @@ def test_fourth_moments_follow_the_criterion():
 
 @pytest.mark.refutes("prop-dcsgd-tails")
 def test_one_agent_is_normal_and_the_equation_is_student():
-    """A Kolmogorov–Smirnov test of 20 000 chains against the normal law, level 1e-4; Student's law it refuses.
+    """A Kolmogorov–Smirnov test of 8000 chains against the normal law, level 1e-4; Student's law it refuses.
 
     That Student's density is stationary is checked in symbols; that the library's paths reach it, by quantiles.
     """
     eta, omega = 0.19, 9
     known = {"eta": eta, "H": 1, "omega": omega, "N": 1, "sigma": 1, "B": 1}
     method = Homogeneous(ops.RandK(1), noise=Gaussian(1.0))
-    run = simulate(bowl([1.0] * 10).to(torch.float32), method, torch.zeros(10), 400, eta, runs=20_000,
-                   every=400, generator=generator(12))  # fmt: skip
+    run = simulate(bowl([1.0] * 10).to(torch.float32), method, torch.zeros(10), 300, eta, runs=8000,
+                   every=300, generator=generator(12))  # fmt: skip
     spread, index = sqrt(value("dcsgd_variance_chain", **known)), value("dcsgd_tail_index", **known)
     x = run.final[:, 0].double().numpy()
     assert stats.kstest(x / spread, "norm").pvalue > 1e-4
@@ -649,7 +730,7 @@ def test_one_agent_is_normal_and_the_equation_is_student():
     equation = sde.DCSGD(
         bowl([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]), 0.1, noise=Gaussian(1.0), compressor=ops.RandK(1)
     )
-    paths = sde.euler_maruyama(equation, torch.zeros(10), 60, runs=4000, substeps=4, every=60, generator=generator(13))
+    paths = sde.euler_maruyama(equation, torch.zeros(10), 60, runs=2000, substeps=4, every=60, generator=generator(13))
     index = value("dcsgd_tail_index", **known)
     scale = sqrt(value("dcsgd_variance", **known) * (index - 2) / index)
     sizes = paths.final.abs().flatten().numpy() / scale
