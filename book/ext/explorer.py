@@ -32,10 +32,12 @@ HEIGHT = {
     "bottleneck": "46rem",
     "classes": "39rem",
     "compressors": "50rem",
+    "dcsgd-adversary": "42rem",
     "descent": "44rem",
     "descent-adversary": "44rem",
     "memory": "38rem",
     "memory-adversary": "42rem",
+    "noise-floor": "45rem",
     "selection": "36rem",
     "subsets": "40rem",
 }

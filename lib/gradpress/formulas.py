@@ -388,6 +388,21 @@ dcsgd_variance = _formula("dcsgd_variance", _kick / (N * H * (2 - eta * H * omeg
 dcsgd_variance_chain = _formula("dcsgd_variance_chain", _kick / (N * H * (2 - eta * H * (1 + omega / N))), _OWN)
 dcsgd_largest_step = _formula("dcsgd_largest_step", 2 / (L * (1 + omega / N)), _OWN)
 
+# What a step, and the equation in a unit of time, does to a second moment; up to which order a has finite moments.
+dcsgd_factor = _formula("dcsgd_factor", 1 - 2 * eta * H + eta**2 * H**2 * (1 + omega / N), _OWN)
+dcsgd_decay = _formula("dcsgd_decay", 2 * H * (1 - eta * H * omega / (2 * N)), _OWN)
+dcsgd_all_moments_step = _formula("dcsgd_all_moments_step", 2 / (H * (1 + omega)), _OWN)
+dcsgd_tail_index = _formula("dcsgd_tail_index", 1 + 2 * N / (eta * H * omega), _OWN)
+
+# The mean of |u + Z| for a standard normal Z, and the second moment of a ternary message of such noise alone.
+folded_normal_mean = _formula(
+    "folded_normal_mean", sp.sqrt(2 / sp.pi) * sp.exp(-(u**2) / 2) + u * sp.erf(u / sp.sqrt(2)), _OWN
+)
+ternary_noise_1 = _formula("ternary_noise_1", 1 + 2 * (d - 1) / sp.pi, _OWN)
+ternary_noise_2 = _formula(
+    "ternary_noise_2", d * sp.gamma(d / 2) / (sp.sqrt(sp.pi) * sp.gamma((d + 1) / 2)), _OWN
+)
+
 # Chapter dsignsgd: the linearised equation; its stationary variance, and those of the chain with the same linear drift.
 _slope = ell * sp.sqrt(B) / sigma
 dsign_rate = _formula("dsign_rate", _slope, f"{_POSTER}, Theorem 4")

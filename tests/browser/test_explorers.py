@@ -41,6 +41,8 @@ FROM_PYTHON = {
     "subsets": ("kind", "shifts"),
     "memory": ("problem", "disagree"),
     "memory-adversary": ("claim", "regime-equal"),
+    "noise-floor": ("along", "omega"),
+    "dcsgd-adversary": ("claim", "thm-dcsgd-chain"),
 }
 
 BLANK = """<!doctype html><html lang="en" data-theme="light"><title>blank</title><body><div id="place"></div>"""

@@ -94,6 +94,12 @@ DEFAULTS = {
     },
     "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": "2", "excess": 0.5, "eta": 0.1},
     "selection": {"law": "normal", "mean": 0.0, "nu": 3.0, "a": 2.5, "d": "1000", "k": 50, "seed": 1},
+    "noise-floor": {
+        "along": "eta", "eta": 0.05, "omega": 4.0, "N": 8, "B": 4, "sigma": 1.0, "d": 10, "mu": 1.0, "L": 10.0,
+    },
+    "dcsgd-adversary": {
+        "claim": "thm-dcsgd-bound", "version": "printed", "N": 4, "omega": 1.0, "kappa": 5, "B": 8, "seed": 1, "x": [],
+    },
 }
 
 # The scripts that a picture is built from, besides those that all of them share and its own.
@@ -110,6 +116,8 @@ PARTS = {
     "memory": (),
     "memory-adversary": ("hunt.js",),
     "selection": (),
+    "noise-floor": ("logscale.js",),
+    "dcsgd-adversary": ("hunt.js", "logscale.js"),
 }
 
 # What each picture is called where it cannot be seen.
@@ -126,6 +134,8 @@ TITLES = {
     "memory": "Memory on and off: the gaps of three methods, and what the agents owe",
     "memory-adversary": "An adversary that tries to break the lemmas and the theorem of error feedback",
     "selection": "Greedy and blind selection under a law: where the coordinates are, where the energy is, what is kept",
+    "noise-floor": "The noise floor of compressed SGD: the algorithm, its stochastic equation, and three bounds",
+    "dcsgd-adversary": "An adversary that tries to break the bounds on the floor of compressed SGD",
 }
 
 
