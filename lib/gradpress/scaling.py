@@ -1,4 +1,4 @@
-"""Scaling rules: one number that fixes the floor of DCSGD, and how to keep it when step size, batch, agents or ω change.
+"""Scaling rules: one number that fixes the floor of DCSGD, and how to keep it when step, batch, agents or ω change.
 
 >>> before = Setting(step_size=0.1, batch_size=32, agents=8)
 >>> solve(replace(before, omega=9.0), "agents", keep=before)

@@ -127,7 +127,7 @@ TITLES = {
     "descent-adversary": "An adversary that tries to break the bounds for one step of compressed gradient descent",
     "agents": "Three agents in space: their gradients, their messages, and where the mean of the messages leads",
     "agents-adversary": "An adversary that tries to break the theorems on many agents",
-    "calculator": "A calculator of settings that keep the floor: what compression costs in agents, batches, steps and bits",
+    "calculator": "A calculator of settings that keep the floor: the price of compression in agents, steps and bits",
     "subsets": "Example 2 and its relatives: who keeps which coordinate, and how fast the run leaves the minimum",
     "memory": "Memory on and off: the gaps of three methods, and what the agents owe",
     "memory-adversary": "An adversary that tries to break the lemmas and the theorem of error feedback",
