@@ -30,7 +30,7 @@ HEIGHT = {
     "agents": "44rem",
     "agents-adversary": "42rem",
     "bottleneck": "46rem",
-    "calculator": "58rem",
+    "calculator": "44rem",
     "classes": "39rem",
     "compressors": "50rem",
     "descent": "44rem",

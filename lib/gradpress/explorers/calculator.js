@@ -9,6 +9,12 @@ const TAILS = { inf: "Gaussian, ν = ∞", 5: "Student, ν = 5", 3: "Student, ν
 const DENSE = 32;
 const MOST = 2 ** 20;
 const START = 1000; // the pictured runs begin this many floors up
+const LETTERS = { agents: "N", batch_size: "B", step_size: "η" };
+const SIZES = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+const large = (value, unit) => {
+  const [size, name] = SIZES.find(([least]) => value >= least) ?? [1, ""];
+  return `${number(value / size)} ${name}${unit}`.trimEnd();
+};
 const round = (value) => Math.max(1, Math.round(value));
 
 // ω and the bits a coordinate, in the worst case of the class and as the library packs the message.
@@ -100,7 +106,7 @@ class Curves {
     this.floor = path("var(--gp-line)", 1.5, null);
     this.alone = path("var(--gp-alarm)", 2, "2 4");
     this.now = path("var(--gp-accent)", 3.5, null);
-    this.before = path("var(--gp-theory)", 2, "7 5");
+    this.before = path("var(--gp-ink)", 1.8, "6 6");
     this.label = svg.append("text").attr("class", "gp-faint").attr("text-anchor", "end").text("steps, in relaxation times of the old setting");
     this.name = svg.append("text").attr("class", "gp-faint").text("gap / old floor");
   }
@@ -178,7 +184,7 @@ function numbersTable(parent) {
   return (state, { before, exact, now, possible }) => {
     const columns = [{ ...before, floor: 1, step: before.N * state.d * (state.c === "sign" ? 1 : DENSE) }, exact, now];
     columns.forEach((at, j) => [at.eta, at.B, at.N, at.floor, at.step].forEach((value, i) => {
-      cells[i][j].textContent = j > 0 && !possible ? "–" : number(value, 4);
+      cells[i][j].textContent = j > 0 && !possible ? "–" : i === 4 ? large(value, "bit") : number(value, 4);
     }));
   };
 }
@@ -189,8 +195,8 @@ function inWords(state, found) {
     .filter(([, by, knob]) => by !== 1 && knob !== state.knob).map(([name, by]) => `${name} times ${number(by)}`);
   const what = state.c === "sign" ? `Signs under ${TAILS[state.nu]} noise, 1 bit a coordinate`
     : `${COMPRESSORS[state.c]}: ω = ${number(omega)}, ${number(bits)} bits a coordinate`;
-  const start = `${what}, d = ${number(state.d)}. From η = ${number(before.eta)}, B = ${before.B}, N = ${before.N}${other.length ? `, with ${other.join(" and ")}` : ""}: `;
-  const left = `with the ${KNOBS[state.knob]} left alone the floor is ${number(alone.floor)} times the old one. `;
+  const start = `${what}, d = ${large(state.d, "")}. From η = ${number(before.eta)}, B = ${before.B}, N = ${before.N}${other.length ? `, with ${other.join(" and ")}` : ""}: `;
+  const left = `with ${LETTERS[state.knob]} left alone the floor is ${number(alone.floor)} times the old one. `;
   if (!possible) return [`${start}${left}No batch size keeps it: to a sign, batches of this noise are worth too little.`, true];
   const moved = `Keep it with η = ${number(now.eta, 4)}, B = ${now.B}, N = ${now.N}: steps × ${number(now.steps)}, samples × ${number(now.samples)}, all bits × ${number(now.traffic)}.`;
   const off = Math.abs(now.floor - 1) > 0.005 ? ` Rounding leaves the floor at ${number(now.floor)} times the old one.` : "";
@@ -209,10 +215,10 @@ const EXPLORER = {
     { key: "B", symbol: "B", word: "batch size", min: 1, max: 512, step: 1 },
     { key: "N", symbol: "N", word: "agents", min: 1, max: 128, step: 1 },
     { key: "eta", symbol: "η", word: "step size", min: 1e-4, max: 1, step: 0.1, log: 10 },
-    { key: "d", symbol: "d", word: "coordinates", min: 10, max: 1e9, step: 0.5, log: 10 },
-    { key: "ceta", symbol: "c_η", word: "also η times", min: 0.125, max: 8, step: 0.5, log: 2, shown: (state) => state.knob !== "step_size" },
-    { key: "cB", symbol: "c_B", word: "also B times", min: 0.125, max: 8, step: 0.5, log: 2, shown: (state) => state.knob !== "batch_size" },
-    { key: "cN", symbol: "c_N", word: "also N times", min: 0.125, max: 8, step: 0.5, log: 2, shown: (state) => state.knob !== "agents" },
+    { key: "d", symbol: "d", word: "coordinates", min: 10, max: 1e9, step: 0.5, log: 10, format: (value) => large(value, "") },
+    { key: "ceta", symbol: "η′/η", word: "changed too", min: 0.125, max: 8, step: 0.5, log: 2, shown: (state) => state.knob !== "step_size" },
+    { key: "cB", symbol: "B′/B", word: "changed too", min: 0.125, max: 8, step: 0.5, log: 2, shown: (state) => state.knob !== "batch_size" },
+    { key: "cN", symbol: "N′/N", word: "changed too", min: 0.125, max: 8, step: 0.5, log: 2, shown: (state) => state.knob !== "agents" },
     { key: "L", symbol: "L", word: "curvature", min: 0, max: 50, step: 0.5, format: (value) => (value === 0 ? "unknown" : number(value)) },
   ],
   build(kit) {
@@ -242,7 +248,7 @@ const EXPLORER = {
 
 function legend(parent) {
   const line = element("p", "gp-legend", parent);
-  for (const [colour, dash, text] of [["var(--gp-theory)", "5 3", "before"], ["var(--gp-alarm)", "2 3", "the knob left alone"], ["var(--gp-accent)", null, "the answer"]]) {
+  for (const [colour, dash, text] of [["var(--gp-ink)", "5 3", "before"], ["var(--gp-alarm)", "2 3", "the knob left alone"], ["var(--gp-accent)", null, "the answer"]]) {
     const item = element("span", "", line);
     d3.select(item).append("svg").attr("viewBox", "0 0 22 14").attr("aria-hidden", "true").append("path").attr("d", "M1,7H21")
       .attr("stroke", colour).attr("stroke-width", 3).attr("stroke-dasharray", dash);
