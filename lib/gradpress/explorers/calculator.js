@@ -119,7 +119,7 @@ class Curves {
     const log = d3.scaleLinear([Math.log10(0.4), Math.log10(1.6 * highest)], [height - 36, 20]).clamp(true);
     const y = (value) => log(Math.log10(value));
     this.svg.attr("viewBox", `0 0 ${width} ${height}`).attr("aria-label",
-      `The gap over the old floor against the steps: the old setting, the compressed one with the knob left alone, which ends at ${number(found.alone.floor)}, and the new setting, which ends at ${number(found.now.floor)}.`);
+      `The gap over the old floor against the steps, for the old setting, the compressed one with the knob left alone, which ends at ${number(found.alone.floor)}, and the new setting, which ends at ${number(found.now.floor)}.`);
     this.axes.x.attr("transform", `translate(0,${height - 36})`).call(d3.axisBottom(x).ticks(5).tickSize(4));
     this.axes.y.attr("transform", "translate(44,0)").call(d3.axisLeft(log).tickValues([0, 1, 2, 3, 4, 5].filter((v) => 10 ** v < 1.6 * highest)).tickFormat((v) => number(10 ** v)).tickSize(4));
     const curve = ({ floor, steps }) => polyline(Array.from({ length: 121 }, (_, i) => {
@@ -150,7 +150,7 @@ class Bars {
   draw(state, { now, possible }, width) {
     const [row, height] = [34, 150];
     this.svg.attr("viewBox", `0 0 ${width} ${height}`).attr("aria-label",
-      `Floor, steps, samples and bits of the new setting over those of the old one: ${[now.floor, now.steps, now.samples, now.traffic].map((v) => number(v)).join(", ")}.`);
+      `Floor, steps, samples and bits of the new setting over those of the old one are ${[now.floor, now.steps, now.samples, now.traffic].map((v) => number(v)).join(", ")}.`);
     const span = Math.max(10, ...(possible ? [now.floor, now.steps, now.samples, now.traffic].flatMap((v) => [v, 1 / v]) : []));
     const log = d3.scaleLinear([-Math.log10(span), Math.log10(span)], [66, width - 52]);
     const x = (value) => log(Math.log10(value));
@@ -215,7 +215,7 @@ const EXPLORER = {
     { key: "B", symbol: "B", word: "batch size", min: 1, max: 512, step: 1 },
     { key: "N", symbol: "N", word: "agents", min: 1, max: 128, step: 1 },
     { key: "eta", symbol: "η", word: "step size", min: 1e-4, max: 1, step: 0.1, log: 10 },
-    { key: "d", symbol: "d", word: "coordinates", min: 10, max: 1e9, step: 0.5, log: 10, format: (value) => large(value, "") },
+    { key: "d", symbol: "d", word: "coordinates", min: 10, max: 1e10, step: 0.5, log: 10, format: (value) => large(value, "") },
     { key: "ceta", symbol: "η′/η", word: "changed too", min: 0.125, max: 8, step: 0.5, log: 2, shown: (state) => state.knob !== "step_size" },
     { key: "cB", symbol: "B′/B", word: "changed too", min: 0.125, max: 8, step: 0.5, log: 2, shown: (state) => state.knob !== "batch_size" },
     { key: "cN", symbol: "N′/N", word: "changed too", min: 0.125, max: 8, step: 0.5, log: 2, shown: (state) => state.knob !== "agents" },
