@@ -150,12 +150,18 @@ def test_beyond_its_step_the_second_moment_grows():
 
 @pytest.mark.refutes("thm-quadratic-floor")
 def test_floor_of_the_library_s_own_runs():
-    """10 000 runs of Rand-2 of 4 coordinates, and of no compression, against the exact mean."""
+    """10 000 runs of Rand-2 of 4 coordinates, of no compression, and of Student noise, against the exact mean."""
     h, runs = torch.tensor([0.5, 1.0, 2.0, 3.0]), 10_000
     f = bowl(h.tolist()).to(dtype=torch.float32)
-    for c, (_, T) in ((ops.RandK(2), rand_k(4, 2)), (ops.Identity(), rand_k(4, 4))):
-        V, _ = stationary(np.diag(h.numpy().astype(float)), np.eye(4), 0.1, 1, 3, T)
-        method = Homogeneous(c, 3, Gaussian(1.0))
+    half, whole = rand_k(4, 2)[1], rand_k(4, 4)[1]
+    heavy = StudentT(1.0, nu=5)
+    for c, T, noise in (
+        (ops.RandK(2), half, Gaussian(1.0)),
+        (ops.Identity(), whole, Gaussian(1.0)),
+        (ops.RandK(2), half, heavy),
+    ):
+        V, _ = stationary(np.diag(h.numpy().astype(float)), noise.variance() * np.eye(4), 0.1, 1, 3, T)
+        method = Homogeneous(c, 3, noise)
         gap = simulate(f, method, torch.zeros(4), 90, 0.1, runs=runs, generator=generator(5), every=90).gap[-1]
         known = float((h.double() * torch.tensor(np.diag(V))).sum() / 2)
         assert abs(float(gap.mean()) - known) < 4.5 * float(gap.std()) / runs**0.5 + 2e-4 * known
