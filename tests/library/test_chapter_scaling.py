@@ -411,6 +411,14 @@ def test_rule_for_signs_with_the_true_slope(nu):
         variance = [value(F.dsign_variance_chain, eta=s.step_size, N=s.agents, H=1, sigma=1, B=1,
                           ell=batch_slope(nu, s.batch_size)) for s in (now, before)]  # fmt: skip
         assert variance[0] / variance[1] == pytest.approx(c_eta / worth, rel=1e-3)
+    for knob in KNOBS:  # twice the step, and each knob in turn makes up for it
+        for model in (True, False):
+            if knob == "batch_size" and nu == 1 and not model:
+                continue  # no batch size does
+            now = solve_sign(replace(before, step_size=2e-5), knob, keep=before, nu=nu, model=model)
+            assert now.sign_temperature(nu, model) == pytest.approx(before.sign_temperature(nu, model))
+            if knob == "batch_size" and model:
+                assert now.batch_size == pytest.approx(16)
     if nu == 1:  # the printed rule: √δ = 4 times too high
         assert variance[0] / variance[1] == pytest.approx(4, rel=1e-3)
 
