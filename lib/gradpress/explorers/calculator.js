@@ -194,7 +194,7 @@ function inWords(state, found) {
   const other = [["η", state.ceta, "step_size"], ["B", state.cB, "batch_size"], ["N", state.cN, "agents"]]
     .filter(([, by, knob]) => by !== 1 && knob !== state.knob).map(([name, by]) => `${name} times ${number(by)}`);
   const what = state.c === "sign" ? `Signs under ${TAILS[state.nu]} noise, 1 bit a coordinate`
-    : `${COMPRESSORS[state.c]}: ω = ${number(omega)}, ${number(bits)} bits a coordinate`;
+    : `${capital(COMPRESSORS[state.c])}: ω = ${number(omega)}, ${number(bits)} bits a coordinate`;
   const start = `${what}, d = ${large(state.d, "")}. From η = ${number(before.eta)}, B = ${before.B}, N = ${before.N}${other.length ? `, with ${other.join(" and ")}` : ""}: `;
   const left = `with ${LETTERS[state.knob]} left alone the floor is ${number(alone.floor)} times the old one. `;
   if (!possible) return [`${start}${left}No batch size keeps it: to a sign, batches of this noise are worth too little.`, true];
