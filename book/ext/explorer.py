@@ -30,6 +30,7 @@ HEIGHT = {
     "agents": "44rem",
     "agents-adversary": "42rem",
     "bottleneck": "46rem",
+    "calculator": "44rem",
     "classes": "39rem",
     "compressors": "50rem",
     "dcsgd-adversary": "42rem",

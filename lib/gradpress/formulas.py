@@ -413,9 +413,46 @@ dsign_variance_chain = _formula(
     "dsign_variance_chain", eta / (N * (2 * _slope * H - eta * _slope**2 * H**2 * (1 - 1 / N))), _OWN
 )
 
-# Chapter scaling.
-scaling_floor_ratio = _formula("scaling_floor_ratio", c_eta * (1 + c_omega * omega) / (c_N * c_B), _OWN)
+# Chapter scaling: the temperature of a setting, its ratio to the reference's, and that ratio solved for one multiplier.
+_noisier = c_eta * (1 + c_omega * omega)
+scaling_temperature = _formula("scaling_temperature", eta * (1 + omega) / (N * B), _OWN)
+scaling_floor_ratio = _formula("scaling_floor_ratio", _noisier / (c_N * c_B), _OWN)
+scaling_agents = _formula("scaling_agents", _noisier / c_B, _OWN)
+scaling_batch = _formula("scaling_batch", _noisier / c_N, _OWN)
+scaling_step = _formula("scaling_step", c_N * c_B / (1 + c_omega * omega), _OWN)
+scaling_row_printed = _formula("scaling_row_printed", (1 + omega) / (1 + c_omega * omega), f"{_POSTER}, rows 3 and 4")
+
+
+def _agents_exactly(alone, shared):
+    """c_N that makes the floors equal, not to first order only, if they have 1 − (η/2)(alone + shared · ω/N) below."""
+    kept_noise = (1 + c_omega * omega) / c_B * (1 - eta * alone / 2) + eta * shared * c_omega * omega / (2 * N)
+    return c_eta * kept_noise / (1 - c_eta * eta * alone / 2)
+
+
+scaling_agents_sharp = _formula("scaling_agents_sharp", _agents_exactly(0, L), _OWN)
+scaling_agents_printed = _formula("scaling_agents_printed", _agents_exactly(0, L**2 / mu), _OWN)
+scaling_agents_chain = _formula("scaling_agents_chain", _agents_exactly(L, L), _OWN)
+# What a rule costs: samples, and bits if a coordinate takes R of them instead of 32, up to the same accuracy.
+scaling_samples = _formula("scaling_samples", c_N * c_B / c_eta, _OWN)
+scaling_traffic = _formula("scaling_traffic", c_N * rate / (32 * c_eta), _OWN)
+packed_bits = _formula("packed_bits", sp.log(2 * s + 1) / sp.log(2) + 32 / d, _OWN)
+# Signs: the ratio of the floors in the model σ/√B; and for tails with 1 < ν < 2 the slope of large batches.
 scaling_floor_ratio_sign = _formula("scaling_floor_ratio_sign", c_eta / (c_N * sp.sqrt(c_B)), _OWN)
+_tail = sp.sqrt(sp.pi) * nu ** (nu / 2) * sp.gamma((nu + 1) / 2)
+_tail /= sp.gamma(nu / 2) * sp.gamma(1 + nu) * sp.sin(sp.pi * nu / 2)
+scaling_heavy_slope = _formula(
+    "scaling_heavy_slope", 2 / sp.pi * sp.gamma(1 + 1 / nu) * _tail ** (-1 / nu) * B ** (1 - 1 / nu), _OWN
+)
+# Fourier transforms of Student-t laws, at u > 0.
+student_transform_1 = _formula("student_transform_1", sp.exp(-u), "Student")
+student_transform_3 = _formula("student_transform_3", (1 + sp.sqrt(3) * u) * sp.exp(-sp.sqrt(3) * u), "Student")
+student_transform_5 = _formula(
+    "student_transform_5", (1 + sp.sqrt(5) * u + 5 * u**2 / 3) * sp.exp(-sp.sqrt(5) * u), "Student"
+)
+# Ternary with p = 2 on a normal vector: E ‖Z‖₂‖Z‖₁ / E ‖Z‖², where the worst case is √d.
+ternary_normal_zeta = _formula(
+    "ternary_normal_zeta", d * sp.gamma(d / 2) / (sp.sqrt(sp.pi) * sp.gamma((d + 1) / 2)), _OWN
+)
 
 
 def largest(*values) -> sp.Expr:

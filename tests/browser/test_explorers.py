@@ -38,6 +38,7 @@ FROM_PYTHON = {
     "agents": ("c", "identity"),
     "agents-adversary": ("claim", "thm-diana"),
     "selection": ("law", "student"),
+    "calculator": ("c", "sign"),
     "subsets": ("kind", "shifts"),
     "memory": ("problem", "disagree"),
     "memory-adversary": ("claim", "regime-equal"),

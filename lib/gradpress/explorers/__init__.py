@@ -92,6 +92,10 @@ DEFAULTS = {
         "seed": 1,
         "x": [],
     },
+    "calculator": {
+        "c": "rand-k", "q": 0.25, "s": 4, "nu": "3", "knob": "agents", "eta": 0.1, "B": 32, "N": 8, "d": 1e6,
+        "ceta": 1.0, "cB": 1.0, "cN": 1.0, "L": 0,
+    },
     "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": "2", "excess": 0.5, "eta": 0.1},
     "selection": {"law": "normal", "mean": 0.0, "nu": 3.0, "a": 2.5, "d": "1000", "k": 50, "seed": 1},
     "noise-floor": {
@@ -112,6 +116,7 @@ PARTS = {
     "descent-adversary": ("hunt.js",),
     "agents": (),
     "agents-adversary": ("hunt.js",),
+    "calculator": (),
     "subsets": (),
     "memory": (),
     "memory-adversary": ("hunt.js",),
@@ -130,6 +135,7 @@ TITLES = {
     "descent-adversary": "An adversary that tries to break the bounds for one step of compressed gradient descent",
     "agents": "Three agents in space: their gradients, their messages, and where the mean of the messages leads",
     "agents-adversary": "An adversary that tries to break the theorems on many agents",
+    "calculator": "A calculator of settings that keep the floor: the price of compression in agents, steps and bits",
     "subsets": "Example 2 and its relatives: who keeps which coordinate, and how fast the run leaves the minimum",
     "memory": "Memory on and off: the gaps of three methods, and what the agents owe",
     "memory-adversary": "An adversary that tries to break the lemmas and the theorem of error feedback",
