@@ -34,6 +34,8 @@ HEIGHT = {
     "compressors": "50rem",
     "descent": "44rem",
     "descent-adversary": "44rem",
+    "dsign": "42rem",
+    "dsign-adversary": "42rem",
     "memory": "38rem",
     "memory-adversary": "42rem",
     "selection": "36rem",

@@ -67,7 +67,8 @@ def sde_second_moment(nu: float, theta: float, points: int = 4001) -> float:
     reach = 14 * sqrt(theta / (2 * slope(nu)))
     u = np.linspace(0, reach, points)
     mean = expected_sign(nu, u)
-    spread = np.maximum(1 - mean**2, 1e-300)
+    within = 1 - mean**2 > 1e-12  # beyond, nothing is left of the density
+    u, mean, spread = u[within], mean[within], 1 - mean[within] ** 2
     height = cumulative_simpson(mean / spread, x=u, initial=0)
     density = np.exp(-2 / theta * height) / spread
     return float(simpson(u**2 * density, x=u) / simpson(density, x=u))

@@ -41,6 +41,8 @@ FROM_PYTHON = {
     "subsets": ("kind", "shifts"),
     "memory": ("problem", "disagree"),
     "memory-adversary": ("claim", "regime-equal"),
+    "dsign": ("nu", "inf"),
+    "dsign-adversary": ("claim", "transient"),
 }
 
 BLANK = """<!doctype html><html lang="en" data-theme="light"><title>blank</title><body><div id="place"></div>"""

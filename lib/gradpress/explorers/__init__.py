@@ -93,6 +93,8 @@ DEFAULTS = {
         "x": [],
     },
     "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": "2", "excess": 0.5, "eta": 0.1},
+    "dsign": {"nu": "1", "sigma": 0.3, "eta": 0.05, "N": 4, "B": 1, "n": 40, "seed": 1},
+    "dsign-adversary": {"claim": "stationary", "version": "printed", "nu": "1", "zoom": 5, "seed": 1, "x": []},
     "selection": {"law": "normal", "mean": 0.0, "nu": 3.0, "a": 2.5, "d": "1000", "k": 50, "seed": 1},
 }
 
@@ -109,6 +111,8 @@ PARTS = {
     "subsets": (),
     "memory": (),
     "memory-adversary": ("hunt.js",),
+    "dsign": ("signs.js",),
+    "dsign-adversary": ("hunt.js", "signs.js"),
     "selection": (),
 }
 
@@ -125,6 +129,8 @@ TITLES = {
     "subsets": "Example 2 and its relatives: who keeps which coordinate, and how fast the run leaves the minimum",
     "memory": "Memory on and off: the gaps of three methods, and what the agents owe",
     "memory-adversary": "An adversary that tries to break the lemmas and the theorem of error feedback",
+    "dsign": "Signs under noise: the gaps of four methods, and the expected sign with its tangent",
+    "dsign-adversary": "An adversary that tries to break Theorem 4 on DSignSGD, and what holds in its place",
     "selection": "Greedy and blind selection under a law: where the coordinates are, where the energy is, what is kept",
 }
 
