@@ -1,4 +1,4 @@
-"""The explorers of the chapter `dsignsgd` compute what the library computes, and their adversary finds what it should."""
+"""The explorers of the chapter `dsignsgd` compute what the library does, and their adversary finds what it should."""
 
 from math import inf
 

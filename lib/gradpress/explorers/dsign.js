@@ -106,13 +106,13 @@ class Gaps {
 class Bend {
   constructor(kit, parent) {
     const svg = (this.svg = kit.svg(parent, ""));
-    this.cloud = svg.append("path").attr("stroke", "var(--gp-biased)").attr("stroke-linecap", "round").attr("stroke-width", 6).attr("class", "gp-cloud");
     this.axes = { x: svg.append("g").attr("class", "gp-axis"), y: svg.append("g").attr("class", "gp-axis") };
     const path = (colour, width, dash) => svg.append("path").attr("fill", "none").attr("stroke", colour).attr("stroke-width", width).attr("stroke-dasharray", dash);
     this.line = path("var(--gp-theory)", 2, "7 4");
     this.curve = path("var(--gp-ink)", 2.2, null);
+    this.cloud = svg.append("path").attr("stroke", "var(--gp-biased)").attr("stroke-linecap", "round").attr("stroke-width", 8).attr("class", "gp-cloud");
     const text = (label, anchor) => svg.append("text").attr("class", "gp-faint gp-halo").attr("text-anchor", anchor).text(label);
-    this.text = { x: text("gradient over noise, u = |x|/σ_B", "end"), y: text("expected sign 2Ξ(u)", "start"), linear: text("linear", "middle"), chord: text("chord", "middle"), sign: text("sign", "middle") };
+    this.text = { x: text("gradient over noise, u = |x|/σ_B", "end"), y: text("expected sign 2Ξ(u)", "start"), linear: text("linear", "start"), chord: text("chord", "middle"), sign: text("sign", "middle") };
   }
 
   draw(state, { sign }, width) {
@@ -128,7 +128,7 @@ class Bend {
     this.line.attr("d", polyline(us.filter((u) => slope * u < 1.15).map((u) => [x(u), y(slope * u)])));
     const scale = state.sigma / Math.sqrt(state.B);
     this.cloud.attr("d", dots(sign[state.n].map((at) => { const u = Math.min(Math.abs(at) / scale, 100); return [x(u), y(expectedSign(state.nu, u))]; })));
-    for (const [key, u] of [["linear", 0.25], ["chord", 1.6], ["sign", 22]]) this.text[key].attr("x", x(u)).attr("y", height - 40);
+    for (const [key, u] of [["linear", 0.04], ["chord", 1.6], ["sign", 22]]) this.text[key].attr("x", x(u)).attr("y", height - 40);
     this.text.x.attr("x", width - 10).attr("y", height - 4);
     this.text.y.attr("x", 2).attr("y", 12);
     this.svg.attr("aria-label", `The expected sign against the gradient over the noise, its tangent at 0, and the ${RUNS} runs after ${state.n} steps as dots.`);
