@@ -16,7 +16,7 @@ const STATEMENTS = {
   transient: {
     label: "The rate, on the way, without diffusion", sides: 2,
     why: "no coordinate moves faster than 1, and the bound promises an exponential",
-    instance: (cube) => { const u0 = 10 ** (-2 + 2.7 * cube[0]); return { u0, ut: u0 * (0.2 + 0.8 * cube[1]) }; },
+    instance: (cube) => { const u0 = 10 ** (-2 + 2.7 * cube[0]); return { u0, ut: u0 * (0.2 + 0.5 * cube[1]) }; },
   },
 };
 
@@ -61,7 +61,6 @@ function bothSides(state, cube) {
   const known = { B: 1, L: 1, N: 1, d: 1, ell: slopeOf(tail), mu: 1, sigma: 1 };
   if (state.claim === "transient") {
     const { u0, ut } = instance;
-    if (ut > 0.999 * u0) return null;
     const t = flowTime(tail, u0, ut);
     const E_0 = (u0 * u0) / 2;
     return { ...instance, t, left: (ut * ut) / 2, right: printed ? formulas.dsign_bound({ ...known, E_0, eta: 0, t }) : phasesBound(tail, E_0, t) };
@@ -107,7 +106,7 @@ const EXPLORER = hunter({
   accent: () => "biased",
   claimed({ state }) {
     const printed = state.version === "printed";
-    if (state.claim === "transient") return printed ? "f(x_t) − f* ≤ (f(x₀) − f*) e^(−2μΔt)" : "f(x_t) − f* ≤ the best of the chords: sign phase, then e^(−2μ m₁(t − t₁)/(u₁σ_B))";
+    if (state.claim === "transient") return printed ? "f(x_t) − f* ≤ (f(x₀) − f*) e^(−2μΔt)" : "f(x_t) − f* ≤ the best of the chords: sign phase, then e^(−2μ c₁(t − t₁)/(u₁σ_B))";
     if (state.claim === "method") return printed ? "E f − f* ≤ ηLd/(4μNΔ)" : "ηd/(4NΔ) ≤ E f − f*: for equal curvatures the floor is a lower bound";
     return printed ? "E f − f* ≤ ηLd/(4μNΔ)" : "E f − f* ≤ min over e₁ of k e₁/(G(e₁) − (1 + 2/d)k)";
   },
