@@ -1,7 +1,7 @@
 // DSignSGD on f(x) = x²/2 under Student noise: the method, its equation, the linearised equation, and DCSGD beside them.
 // DCSGD sends its one coordinate with probability ½, doubled: ω = 1.
 
-const RUNS = 160, STEPS = 120, START = 3;
+const RUNS = 120, STEPS = 100, START = 3;
 
 // One step of each, from given random numbers; u is uniform in [0, 1), z standard normal.
 const student = (tail, u, v) => {
@@ -79,7 +79,7 @@ class Gaps {
     this.lines = Object.fromEntries(Object.entries(LINES).map(([key, { colour, width, dash }]) => [key,
       svg.append("path").attr("fill", "none").attr("stroke", colour).attr("stroke-width", width).attr("stroke-dasharray", dash)]));
     const text = (label, anchor) => svg.append("text").attr("class", "gp-faint gp-halo").attr("text-anchor", anchor).text(label);
-    this.text = { x: text("time t = ηn", "end"), y: text("mean gap of 160 runs", "start") };
+    this.text = { x: text("time t = ηn", "end"), y: text(`mean gap of ${RUNS} runs`, "start") };
   }
 
   draw(state, { curves }, width) {
