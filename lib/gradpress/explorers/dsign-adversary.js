@@ -108,7 +108,7 @@ const EXPLORER = hunter({
     const printed = state.version === "printed";
     if (state.claim === "transient") return printed ? "f(x_t) − f* ≤ (f(x₀) − f*) e^(−2μΔt)" : "f(x_t) − f* ≤ the best of the chords: sign phase, then e^(−2μ c₁(t − t₁)/(u₁σ_B))";
     if (state.claim === "method") return printed ? "E f − f* ≤ ηLd/(4μNΔ)" : "ηd/(4NΔ) ≤ E f − f*: for equal curvatures the floor is a lower bound";
-    return printed ? "E f − f* ≤ ηLd/(4μNΔ)" : "E f − f* ≤ min over e₁ of k e₁/(G(e₁) − (1 + 2/d)k)";
+    return printed ? "E f − f* ≤ ηLd/(4μNΔ)" : "E f − f* ≤ min over h₁ of k h₁/(G(h₁) − (1 + 2/d)k)";
   },
   panel: (kit, parent) => bendOf(kit, parent),
 });
