@@ -573,6 +573,20 @@ def test_flow_obeys_the_three_phases():
 
 
 @pytest.mark.refutes("prop-phases")
+def test_threshold_and_chord_are_sharp():
+    """On μx²/2 the threshold is where the gradient is u₁σ_B, and short chords have the true rate."""
+    mu, sigma, batch, u_1 = 0.5, 3.0, 4, 0.02
+    scale = sigma / sqrt(batch)
+    at = u_1 * scale / mu
+    known = {"u_1": u_1, "m_1": float(expected_sign(1, u_1)), "mu": mu, "B": batch, "sigma": sigma}
+    end = value(formulas.sign_phase_end, **known)
+    assert end == pytest.approx(mu / 2 * at**2)
+    flow = solve_ivp(lambda t, x: -expected_sign(1, mu * x / scale), (0, 2), [at], rtol=1e-10, atol=1e-14)
+    chord = value(formulas.sign_chord_gap, **known, E_0=end, t=2.0)
+    assert chord == pytest.approx(mu / 2 * flow.y[0, -1] ** 2, rel=1e-3)
+
+
+@pytest.mark.refutes("prop-phases")
 def test_without_noise_the_flow_is_extinct_in_time():
     arrival = value(formulas.sign_extinction, E_0=50, mu=1)
     assert arrival == pytest.approx(10)
