@@ -36,6 +36,8 @@ HEIGHT = {
     "dcsgd-adversary": "42rem",
     "descent": "44rem",
     "descent-adversary": "44rem",
+    "dsign": "42rem",
+    "dsign-adversary": "42rem",
     "memory": "38rem",
     "memory-adversary": "42rem",
     "noise-floor": "45rem",

@@ -404,14 +404,43 @@ ternary_noise_2 = _formula(
 )
 
 # Chapter dsignsgd: the linearised equation; its stationary variance, and those of the chain with the same linear drift.
+# u_1 is where the chord of E sign ends, m_1 its value there, E_0 a first gap, x_0 a start.
 _slope = ell * sp.sqrt(B) / sigma
+u_1, m_1, E_0, x_0, gap_0, G_0 = sp.symbols("u_1 m_1 E_0 x_0 gap_0 G_0", positive=True)
 dsign_rate = _formula("dsign_rate", _slope, f"{_POSTER}, Theorem 4")
 dsign_floor = _formula("dsign_floor", eta * L * d / (4 * mu * N * _slope), f"{_POSTER}, Theorem 4")
+_faded = sp.exp(-2 * mu * _slope * t)
+dsign_bound = _formula(
+    "dsign_bound", E_0 * _faded + (1 - _faded) * dsign_floor.expression, f"{_POSTER}, Theorem 4"
+)
 dsign_variance = _formula("dsign_variance", eta / (2 * N * _slope * H), _OWN)
 dsign_variance_full = _formula("dsign_variance_full", eta / (2 * N * _slope * H + eta * _slope**2 * H**2), _OWN)
 dsign_variance_chain = _formula(
     "dsign_variance_chain", eta / (N * (2 * _slope * H - eta * _slope**2 * H**2 * (1 - 1 / N))), _OWN
 )
+# What the bend of E sign adds: the second moment over that of the linearised equation, to first order in the step.
+_bend = (1 + 1 / nu) / 2
+_linear = eta * H * sp.sqrt(B) / (2 * N * ell * sigma)
+sign_bend = _formula("sign_bend", _bend, _OWN)
+dsign_excess_sde = _formula("dsign_excess_sde", 1 + _linear * (_bend - ell**2), _OWN)
+dsign_excess_chain = _formula("dsign_excess_chain", 1 + _linear * (_bend + (N - 1) * ell**2), _OWN)
+# No faster than unit speed; the phases of the flow; the descent that a gap guarantees, and the global floor.
+dsign_slowest = _formula("dsign_slowest", H * sp.Max(x_0 - t, 0) ** 2 / 2, _OWN)
+sign_extinction = _formula("sign_extinction", sp.sqrt(2 * E_0 / mu), _OWN)
+sign_phase_gap = _formula("sign_phase_gap", sp.Max(sp.sqrt(E_0) - m_1 * sp.sqrt(mu / 2) * t, 0) ** 2, _OWN)
+sign_phase_end = _formula("sign_phase_end", u_1**2 * sigma**2 / (2 * B * mu), _OWN)
+sign_chord_gap = _formula("sign_chord_gap", E_0 * sp.exp(-2 * mu * m_1 * sp.sqrt(B) * t / (u_1 * sigma)), _OWN)
+dsign_kick = _formula("dsign_kick", eta * L * d / (2 * N), _OWN)
+dsign_chain_share = _formula("dsign_chain_share", 1 - eta * L * _slope * (1 - 1 / N) / 2, _OWN)
+dsign_global_floor = _formula(
+    "dsign_global_floor",
+    dsign_kick.expression * gap_0 / (G_0 - dsign_kick.expression * (1 + 2 / d)),
+    _OWN,
+)
+# Heavy tails: a χ that the coordinates share, batches, and the floor of the sign over that of an unbiased compressor.
+shared_sign_cap = _formula("shared_sign_cap", 2 / sp.pi - ell**2, _OWN)
+batch_limit = _formula("batch_limit", sp.sqrt(2 / sp.pi) * sp.sqrt(1 - 2 / nu) / ell, _OWN)
+sign_price = _formula("sign_price", (1 - 2 / nu) / ((1 + omega) * ell**2), _OWN)
 
 # Chapter scaling: the temperature of a setting, its ratio to the reference's, and that ratio solved for one multiplier.
 _noisier = c_eta * (1 + c_omega * omega)

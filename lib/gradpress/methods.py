@@ -67,6 +67,51 @@ class DCGD(Method):
 
 
 @dataclass(frozen=True)
+class Clipped(DCGD):
+    """DCGD whose agents clip before they compress: they send C(g · min{1, threshold/‖g‖}).
+
+    Attributes
+    ----------
+    threshold : float
+        The largest norm that is left as it is.
+
+    Examples
+    --------
+    >>> from gradpress.compressors import Identity
+    >>> Clipped(Identity(), threshold=1.0).update(torch.tensor([[3.0, 4.0]]), None, step_size=1.0)[0]
+    tensor([0.6000, 0.8000])
+    """
+
+    threshold: float
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 < self.threshold < float("inf"):
+            raise ValueError(f"threshold must be positive and finite, got {self.threshold!r}")
+
+    def update(self, gradients, state, step_size, generator=None):
+        """The step, shape (…, d), and the empty state."""
+        shrink = (self.threshold / gradients.norm(dim=-1, keepdim=True)).clamp(max=1)
+        return super().update(gradients * shrink, state, step_size, generator)
+
+
+@dataclass(frozen=True)
+class Normalised(DCGD):
+    """DCGD whose agents normalise before they compress: they send C(g/‖g‖), and 0 for 0.
+
+    Examples
+    --------
+    >>> from gradpress.compressors import Identity
+    >>> Normalised(Identity()).update(torch.tensor([[3.0, 4.0]]), None, step_size=1.0)[0]
+    tensor([0.6000, 0.8000])
+    """
+
+    def update(self, gradients, state, step_size, generator=None):
+        """The step, shape (…, d), and the empty state."""
+        return super().update(torch.nn.functional.normalize(gradients, dim=-1), state, step_size, generator)
+
+
+@dataclass(frozen=True)
 class ErrorFeedback(Method):
     """Error feedback: send C(eᵢ + ηgᵢ), keep what was not sent (def-error-feedback).
 

@@ -44,6 +44,8 @@ FROM_PYTHON = {
     "memory-adversary": ("claim", "regime-equal"),
     "noise-floor": ("along", "omega"),
     "dcsgd-adversary": ("claim", "thm-dcsgd-chain"),
+    "dsign": ("nu", "inf"),
+    "dsign-adversary": ("claim", "transient"),
 }
 
 BLANK = """<!doctype html><html lang="en" data-theme="light"><title>blank</title><body><div id="place"></div>"""
