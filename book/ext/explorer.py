@@ -34,6 +34,7 @@ HEIGHT = {
     "compressors": "50rem",
     "descent": "44rem",
     "descent-adversary": "44rem",
+    "diffusion": "40rem",
     "memory": "38rem",
     "memory-adversary": "42rem",
     "selection": "36rem",

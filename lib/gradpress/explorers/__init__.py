@@ -92,6 +92,7 @@ DEFAULTS = {
         "seed": 1,
         "x": [],
     },
+    "diffusion": {"problem": "bowl", "noise": "normal", "eta": 0.5, "sigma": 1.0, "t": 5.0, "seed": 1},
     "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": "2", "excess": 0.5, "eta": 0.1},
     "selection": {"law": "normal", "mean": 0.0, "nu": 3.0, "a": 2.5, "d": "1000", "k": 50, "seed": 1},
 }
@@ -106,6 +107,7 @@ PARTS = {
     "descent-adversary": ("hunt.js",),
     "agents": (),
     "agents-adversary": ("hunt.js",),
+    "diffusion": (),
     "subsets": (),
     "memory": (),
     "memory-adversary": ("hunt.js",),
@@ -122,6 +124,7 @@ TITLES = {
     "descent-adversary": "An adversary that tries to break the bounds for one step of compressed gradient descent",
     "agents": "Three agents in space: their gradients, their messages, and where the mean of the messages leads",
     "agents-adversary": "An adversary that tries to break the theorems on many agents",
+    "diffusion": "Many runs of SGD beside its first- and second-order equations, over time and at one moment",
     "subsets": "Example 2 and its relatives: who keeps which coordinate, and how fast the run leaves the minimum",
     "memory": "Memory on and off: the gaps of three methods, and what the agents owe",
     "memory-adversary": "An adversary that tries to break the lemmas and the theorem of error feedback",
