@@ -308,8 +308,8 @@ def test_brownian_increments():
 @pytest.mark.refutes("rem-euler")
 def test_one_substep_is_sgd_itself():
     f, x = bowl([1.0, 3.0]), torch.tensor([1.0, 2.0], dtype=torch.float64)
-    same = {"runs": 5, "generator": None}
-    one = euler_maruyama(DCSGD(f, 0.2, noise=Gaussian(0.7)), x, 9, dtype=torch.float64, **same | {"generator": seeded(1)})
+    equation = DCSGD(f, 0.2, noise=Gaussian(0.7))
+    one = euler_maruyama(equation, x, 9, runs=5, generator=seeded(1), dtype=torch.float64)
     generator, y = seeded(1), x.expand(5, 2)
     for _ in range(9):
         normal = torch.empty(5, 2, dtype=torch.float64).normal_(generator=generator)
@@ -317,14 +317,14 @@ def test_one_substep_is_sgd_itself():
     torch.testing.assert_close(one.final, y)
 
 
-def strong_errors(noise, exact, counts, runs=4000):
-    """Mean |X − exact| at time 2 for each number of substeps, with the Brownian increments that the solver drew."""
+def strong_errors(noise, exact, counts, runs=2000):
+    """Mean |X − exact| at time 1 for each number of substeps, with the Brownian increments that the solver drew."""
     found = []
     for substeps in map(int, counts):
         problem = DCSGD(bowl([1.0]), 0.5, noise=noise)
-        end = euler_maruyama(problem, [1.0], 4, runs=runs, substeps=substeps, generator=seeded(8), dtype=torch.float64)
+        end = euler_maruyama(problem, [1.0], 2, runs=runs, substeps=substeps, generator=seeded(8), dtype=torch.float64)
         dt, generator = 0.5 / substeps, seeded(8)
-        draws = [torch.empty(runs, 1, dtype=torch.float64).normal_(generator=generator) for _ in range(4 * substeps)]
+        draws = [torch.empty(runs, 1, dtype=torch.float64).normal_(generator=generator) for _ in range(2 * substeps)]
         increments = math.sqrt(dt) * torch.cat(draws, 1)
         found.append(float((end.final[:, 0] - exact(increments, dt)).abs().mean()))
     return np.array(found)
@@ -333,22 +333,22 @@ def strong_errors(noise, exact, counts, runs=4000):
 @pytest.mark.refutes("rem-euler")
 def test_strong_orders_of_the_solver():
     """One half for multiplicative noise, where X_t is known in W_t; one for additive noise, given the increments."""
-    counts = np.array([16, 32, 64, 128])
+    counts = np.array([32, 64, 128, 256])
 
-    def geometric(w, dt):  # dX = −X dt + √η √b X dW with η = ½, b = 4.5
-        return torch.exp(-(1 + 1.125) * 2 + 1.5 * w.sum(1))
+    def geometric(w, dt):  # dX = −X dt + √η √b X dW with η = ½, b = 0.98
+        return torch.exp(-(1 + 0.245) + 0.7 * w.sum(1))
 
     def additive(w, dt):  # ∫e^{−(dt−s)}dW of each piece: its part along ΔW, and an independent rest
         along = (1 - math.exp(-dt)) / dt
         rest = math.sqrt(max(0.0, (1 - math.exp(-2 * dt)) / 2 - along**2 * dt))
         pieces = along * w + rest * torch.randn(w.shape, dtype=w.dtype, generator=seeded(9))
         decay = torch.exp(-dt * torch.arange(w.shape[1] - 1, -1, -1, dtype=w.dtype))
-        return math.exp(-2) + math.sqrt(0.5) * (pieces * decay).sum(1)
+        return math.exp(-1) + math.sqrt(0.5) * (pieces * decay).sum(1)
 
-    for noise, exact, order in ((AffineGaussian(4.5, 0.0), geometric, 0.5), (Gaussian(1.0), additive, 1.0)):
+    for noise, exact, order in ((AffineGaussian(0.98, 0.0), geometric, 0.5), (Gaussian(1.0), additive, 1.0)):
         errors = strong_errors(noise, exact, counts)
         slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
-        assert slope == pytest.approx(order, abs=0.08)
+        assert slope == pytest.approx(order, abs=0.1)
 
 
 @pytest.mark.refutes("rem-euler")
@@ -473,8 +473,8 @@ def test_three_variances_symbolically():
 def test_three_variances_measured():
     """20 000 runs each at η H = ½; the solver's own bias is that of a step of 0.005."""
     f, noise, known = bowl([1.0]), Gaussian(1.0), {"H": 1, "eta": 0.5, "sigma_B": 1}
-    zero = torch.zeros(1)
-    run = simulate(f.to(torch.float32), Homogeneous(Identity(), 1, noise), zero, 20, 0.5, runs=20_000, generator=seeded(13))
+    zero, method = torch.zeros(1), Homogeneous(Identity(), 1, noise)
+    run = simulate(f.to(torch.float32), method, zero, 20, 0.5, runs=20_000, generator=seeded(13))
     assert near(run.final[:, 0] ** 2, number("sgd_variance_chain", **known))
     for name, kind in (("first", DCSGD), ("second", SecondOrder)):
         end = euler_maruyama(kind(f, 0.5, noise=noise), zero, 10, runs=20_000, substeps=100, generator=seeded(14)).final
@@ -497,7 +497,7 @@ def test_paths_on_a_line_do_not_cross():
     """Random Lipschitz equations, steep ones too, solved with one Brownian path from several starts."""
     rng = np.random.default_rng(15)
     starts = np.linspace(-2, 2, 9)
-    for _ in range(30):
+    for _ in range(15):
         pull, wave, spread, turn = rng.uniform(0, 30), rng.uniform(0, 5), rng.uniform(0, 2), rng.uniform(0, 3)
         x, dt = np.tile(starts, (200, 1)), 1e-3
         for _ in range(500):
@@ -512,22 +512,22 @@ def test_paths_on_a_line_do_not_cross():
 # ---------------------------------------------------------------------------------------------------------------- SVAG
 
 
-def weights(l):
-    return (1 + math.sqrt(2 * l - 1)) / 2, (1 - math.sqrt(2 * l - 1)) / 2
+def weights(parts):
+    return (1 + math.sqrt(2 * parts - 1)) / 2, (1 - math.sqrt(2 * parts - 1)) / 2
 
 
 @pytest.mark.refutes("def-svag", "prop-svag")
 def test_cumulants_of_svag():
-    l = sp.Symbol("l", positive=True)
-    root = sp.sqrt(2 * l - 1)
+    parts = sp.Symbol("l", positive=True)
+    root = sp.sqrt(2 * parts - 1)
 
     def factor(j):
         return sp.expand(((1 + root) / 2) ** j + ((1 - root) / 2) ** j)
 
     assert sp.simplify(factor(1) - 1) == 0
-    assert sp.simplify(factor(2) - l) == 0
-    assert sp.simplify(factor(3) * l / l**3 - expression("svag_third")) == 0
-    assert sp.simplify(factor(4) * l / l**4 - expression("svag_fourth")) == 0
+    assert sp.simplify(factor(2) - parts) == 0
+    assert sp.simplify(factor(3) * parts / parts**3 - expression("svag_third")) == 0
+    assert sp.simplify(factor(4) * parts / parts**4 - expression("svag_fourth")) == 0
     for value in (formulas.svag_third, formulas.svag_fourth):
         assert value(l=1) == 1  # it is SGD
         assert float(value(l=10**6)) < 2e-6
@@ -540,12 +540,12 @@ def test_svag_leads_to_the_first_order_equation(law):
     target = equation(1.0, -SLOPE, 0.5) @ G
 
     def error(share):
-        l = round(1 / share)
-        up, down = weights(l)
+        parts = round(1 / share)
+        up, down = weights(parts)
         z = law[:, 0]
         gradients = [SLOPE + up * a + down * b for a, b in product(z, z)]
-        step = one_step(0.5 / l, gradients, [p * q for p, q in product(law[:, 1], law[:, 1])])
-        return np.abs(np.linalg.matrix_power(step, 2 * l) @ G - target).max()
+        step = one_step(0.5 / parts, gradients, [p * q for p, q in product(law[:, 1], law[:, 1])])
+        return np.abs(np.linalg.matrix_power(step, 2 * parts) @ G - target).max()
 
     assert orders_of(error, 1 / np.array([32, 64, 128, 256])) == pytest.approx(1, abs=0.1)
 
@@ -555,7 +555,7 @@ def test_svag_leads_to_the_first_order_equation(law):
 
 @pytest.mark.refutes("prop-step-control")
 def test_best_step_sizes_of_the_equation():
-    t, t1 = sp.symbols("t t_1", positive=True)
+    t = sp.Symbol("t", positive=True)
     gap, share = expression("control_gap"), expression("control_share")
     rate = -2 * share * H * gap + share**2 * ETA * H * SIGMA**2 / 2
     assert sp.simplify(gap.diff(t) - rate) == 0
@@ -660,8 +660,8 @@ def test_gradient_descent_stays_nearer_to_the_modified_flow():
         z = torch.from_numpy(start)
         for _ in range(round(2 / eta)):
             z = z - eta * f.gradient(z)
-        ends = [solve_ivp(drift_of(kind, eta), (0, 2), start, rtol=1e-9, atol=1e-11).y[:, -1] for kind in (DCSGD, SecondOrder)]
-        off.append([np.linalg.norm(end - z.numpy()) for end in ends])
+        flows = [solve_ivp(drift_of(k, eta), (0, 2), start, rtol=1e-9, atol=1e-11) for k in (DCSGD, SecondOrder)]
+        off.append([np.linalg.norm(flow.y[:, -1] - z.numpy()) for flow in flows])
     slopes = -np.diff(np.log2(off), axis=0)
     assert slopes[:, 0] == pytest.approx(1, abs=0.1)
     assert slopes[:, 1] == pytest.approx(2, abs=0.2)
@@ -681,7 +681,7 @@ def test_stationary_points_of_the_modified_function(eta, same):
         assert lifted[i] == pytest.approx(curvature[i] + eta / 2 * curvature[i] ** 2, abs=2e-2)
 
 
-# ----------------------------------------------------------------------------------------------------------- heavy tails
+# ---------------------------------------------------------------------------------------------------------- heavy tails
 
 
 @pytest.mark.refutes("prop-heavy-mean")
@@ -753,7 +753,8 @@ def test_sgd_with_cauchy_noise_comes_to_rest_where_it_should(eta):
 
 def test_worked_numbers():
     at = {"H": 1, "eta": 0.5, "sigma_B": 1}
-    assert [round(number(f"sgd_variance_{name}", **at), 4) for name in ("chain", "first", "second")] == [0.3333, 0.25, 0.2]
+    three = [number(f"sgd_variance_{name}", **at) for name in ("chain", "first", "second")]
+    assert three == pytest.approx([0.3333, 0.25, 0.2], abs=5e-5)
     assert pytest.approx(0.34868, abs=5e-6) == 0.9**10
     decays = [math.exp(-number(f"sgd_decay_{name}", H=1, eta=0.1)) for name in ("first", "second")]
     assert decays == pytest.approx([0.36788, 0.34994], abs=5e-6)
