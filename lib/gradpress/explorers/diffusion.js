@@ -43,16 +43,26 @@ function chainRows({ problem, noise, eta, sigma, seed }) {
   return { rows, dt: eta };
 }
 
+// The Brownian motion of a seed, the same for both equations and every η, so that only their differences show.
+const COUNT = Math.ceil(TIME / MOST);
+const motion = { seed: null, rows: [] };
+function normals(seed) {
+  if (motion.seed !== seed) {
+    const random = uniforms(seed + 1000);
+    motion.seed = seed;
+    motion.rows = Array.from({ length: COUNT }, () => Float64Array.from({ length: RUNS }, () => gaussian(random)));
+  }
+  return motion.rows;
+}
+
 function equationRows({ problem, eta, sigma, seed }, order) {
-  const random = uniforms(seed + 1000 * order);
-  const count = Math.ceil(TIME / MOST);
-  const dt = TIME / count;
+  const dt = TIME / COUNT;
   const rows = [new Float64Array(RUNS).fill(START)];
   let x = rows[0];
-  for (let n = 1; n <= count; n += 1) {
-    x = x.map((v) => solverStep(PROBLEMS[problem], order, v, eta, sigma, dt, gaussian(random)));
-    if (n % 4 === 0) rows.push(x);
-  }
+  normals(seed).forEach((w, n) => {
+    x = x.map((v, i) => solverStep(PROBLEMS[problem], order, v, eta, sigma, dt, w[i]));
+    if (n % 4 === 3) rows.push(x);
+  });
   return { rows, dt: 4 * dt };
 }
 
@@ -208,7 +218,7 @@ const EXPLORER = {
       item.append(label);
     }
     const moment = new Moment(kit, right);
-    element("p", "gp-caption", right, `${RUNS} runs each. The equations are solved with steps of ${MOST}, much shorter than most η.`);
+    element("p", "gp-caption", right, `${RUNS} runs each. The two equations share one Brownian motion and are solved with steps of ${MOST}, much shorter than most η.`);
     const say = kit.words();
     const memory = {};
     return (state) => {
