@@ -755,7 +755,7 @@ def test_worked_numbers():
     at = {"H": 1, "eta": 0.5, "sigma_B": 1}
     three = [number(f"sgd_variance_{name}", **at) for name in ("chain", "first", "second")]
     assert three == pytest.approx([0.3333, 0.25, 0.2], abs=5e-5)
-    assert pytest.approx(0.34868, abs=5e-6) == 0.9**10
+    assert number("sgd_factor", H=1, eta=0.1) ** 10 == pytest.approx(0.34868, abs=5e-6)
     decays = [math.exp(-number(f"sgd_decay_{name}", H=1, eta=0.1)) for name in ("first", "second")]
     assert decays == pytest.approx([0.36788, 0.34994], abs=5e-6)
     assert math.exp(-2.5 * number("sgd_decay_second", H=1, eta=2.5)) == pytest.approx(0.0036, abs=5e-5)
