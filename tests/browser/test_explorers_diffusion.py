@@ -74,8 +74,9 @@ def test_closed_forms(page, eta):
 
 def test_runs_have_the_moments_of_the_closed_forms(page):
     """400 runs of each kind at η = ½: the last variance within 5 standard errors."""
-    found = page.evaluate("""() => Object.fromEntries(Object.entries(document.getElementById('place').gradpress.diffusion)
-      .map(([kind, {sums}]) => [kind, sums.at(-1).variance]))""")
+    found = page.evaluate("""() => Object.fromEntries(
+      Object.entries(document.getElementById('place').gradpress.diffusion)
+        .map(([kind, {sums}]) => [kind, sums.at(-1).variance]))""")
     for kind, variance in found.items():
         exact = float(formulas.ALL[f"sgd_variance_{kind}"](H=1, eta=0.5, sigma_B=1))
         assert abs(variance - exact) < 5 * exact * np.sqrt(2 / 400)

@@ -459,6 +459,8 @@ def test_three_variances_symbolically():
     for variance, decay in ((first, "first"), (second, "second")):
         assert sp.simplify(2 * expression(f"sgd_decay_{decay}") * variance - ETA * SIGMA**2) == 0
         assert sp.simplify(variance / chain - 1 - expression(f"sgd_variance_off_{decay}")) == 0
+    faithful = ETA * SIGMA**2 / (2 * (H - ETA * H**2 / 2))  # the opposite correction of the drift
+    assert sp.simplify(faithful - chain) == 0
     matched = expression("sgd_variance_matched")
     assert sp.simplify(matched / chain - 1 + (ETA * H) ** 2 / (2 + ETA * H)) == 0
     for u in np.linspace(0.01, 1.99, 50):  # the second is the worse one throughout
