@@ -36,6 +36,7 @@ HEIGHT = {
     "dcsgd-adversary": "42rem",
     "descent": "44rem",
     "descent-adversary": "44rem",
+    "diffusion": "40rem",
     "dsign": "42rem",
     "dsign-adversary": "42rem",
     "memory": "38rem",

@@ -122,6 +122,9 @@ h1, h2, threshold, rate = sp.symbols("h_1 h_2 Q R", positive=True)
 # of the noise, ell the slope of E sign at 0, H a curvature of a quadratic, t the time of an SDE; c_N, c_omega, c_eta
 # and c_B the factors by which a setting is multiplied.
 B, sigma, nu, u, ell, H, t = sp.symbols("B sigma nu u ell H t", positive=True)
+# Chapter diffusions: sigma_B the scale of the noise of a mini-batch, n a number of steps, t_1 the time at which a step
+# size begins to fall, T a final time, E_0 a first gap, l the number of SVAG's small steps in one step of SGD.
+sigma_B, n, t_1, T, E_0, small = sp.symbols("sigma_B n t_1 T E_0 l", positive=True)
 c_N, c_omega, c_eta, c_B = sp.symbols("c_N c_omega c_eta c_B", positive=True)
 
 # Sparsification: d coordinates, k kept, q the smallest inclusion probability.
@@ -364,7 +367,40 @@ sign_mean_4 = _formula("sign_mean_4", u * (6 + u**2) / sp.sqrt(4 + u**2) ** 3, _
 sign_mean_normal = _formula("sign_mean_normal", sp.erf(u / sp.sqrt(2)), _OWN)
 SIGN_MEANS = {1: sign_mean_1, 2: sign_mean_2, 3: sign_mean_3, 4: sign_mean_4, inf: sign_mean_normal}
 
-# Chapter diffusions.
+# Chapter diffusions: SGD on ½Hx² with noise of variance sigma_B², and its first- and second-order equations.
+_batch = eta * sigma_B**2
+sgd_factor = _formula("sgd_factor", 1 - eta * H, _OWN)
+sgd_decay_first = _formula("sgd_decay_first", H, "Li, Tai and E 2017")
+sgd_decay_second = _formula("sgd_decay_second", H + eta * H**2 / 2, "Li, Tai and E 2017")
+sgd_decay_exact = _formula("sgd_decay_exact", -sp.log(1 - eta * H) / eta, _OWN)
+sgd_variance_chain = _formula("sgd_variance_chain", _batch / (H * (2 - eta * H)), _OWN)
+sgd_variance_first = _formula("sgd_variance_first", _batch / (2 * H), "Mandt, Hoffman and Blei 2017")
+sgd_variance_second = _formula("sgd_variance_second", _batch / (2 * H + eta * H**2), _OWN)
+sgd_variance_matched = _formula("sgd_variance_matched", _batch * (1 + eta * H) / (2 * H + eta * H**2), _OWN)
+sgd_variance_off_first = _formula("sgd_variance_off_first", -eta * H / 2, _OWN)
+sgd_variance_off_second = _formula("sgd_variance_off_second", -2 * eta * H / (2 + eta * H), _OWN)
+sgd_largest_step = _formula("sgd_largest_step", 2 / H, _OWN)
+sgd_kurtosis_share = _formula("sgd_kurtosis_share", (1 - (1 - eta * H) ** 2) / (1 + (1 - eta * H) ** 2), _OWN)
+sgd_gap_stationary = _formula("sgd_gap_stationary", eta * d * sigma_B**2 / 4, _OWN)
+
+# Control: the best share of the step size and the gap that it leaves, in the equation and step by step; the best batch.
+control_start = _formula("control_start", sp.log(4 * E_0 / (eta * sigma_B**2) - 1) / (2 * H), "Li, Tai and E 2017")
+control_share = _formula("control_share", 1 / (1 + H * (t - t_1)), "Li, Tai and E 2017")
+control_gap = _formula("control_gap", _batch / (2 * (1 + H * (t - t_1))), "Li, Tai and E 2017")
+_head_start = sigma_B**2 / (2 * H * E_0)
+control_step_chain = _formula("control_step_chain", 1 / (H * (n + 1 + _head_start)), _OWN)
+control_gap_chain = _formula("control_gap_chain", sigma_B**2 / (2 * H * (n + _head_start)), _OWN)
+batch_gap_best = _formula("batch_gap_best", eta * sigma**2 * (1 - sp.exp(-H * T)) ** 2 / (2 * H * B * T), _OWN)
+batch_gap_equal = _formula("batch_gap_equal", eta * sigma**2 * (1 - sp.exp(-2 * H * T)) / (4 * B), _OWN)
+
+# SVAG: the third and the fourth cumulant of its noise over one step of SGD, in shares of SGD's own.
+svag_third = _formula("svag_third", (3 * small - 1) / (2 * small**2), _OWN)
+svag_fourth = _formula("svag_fourth", (small**2 + 2 * small - 1) / (2 * small**3), _OWN)
+
+# Heavy tails: the stationary scale of SGD with symmetric ν-stable noise of scale sigma_B.
+stable_scale = _formula(
+    "stable_scale", eta * sigma_B / (1 - sp.Abs(1 - eta * H) ** nu) ** (1 / nu), _OWN
+)
 
 # Chapter dcsgd: the rate and the floor, for the SDE (sharp and as the poster has them) and for the algorithm itself.
 _POSTER = "Compagnoni et al. 2025"

@@ -56,9 +56,7 @@ class Problem(ABC):
 
     def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
         """∇²f(x) v, shape (…, d), for v of the shape of x."""
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            return torch.autograd.grad(self.gradient(x), x, v)[0]
+        return torch.func.vjp(self.gradient, x)[1](v)[0]  # ∇²f is symmetric
 
     def to(self, dtype: torch.dtype | None = None, device=None) -> "Problem":
         """The same problem with all its tensors in another dtype or on another device; its constants stay as they are.

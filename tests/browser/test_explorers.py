@@ -37,6 +37,7 @@ FROM_PYTHON = {
     "descent-adversary": ("claim", "theorem-17"),
     "agents": ("c", "identity"),
     "agents-adversary": ("claim", "thm-diana"),
+    "diffusion": ("noise", "coin"),
     "selection": ("law", "student"),
     "calculator": ("c", "sign"),
     "subsets": ("kind", "shifts"),

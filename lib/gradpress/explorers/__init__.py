@@ -92,19 +92,20 @@ DEFAULTS = {
         "seed": 1,
         "x": [],
     },
-    "calculator": {
-        "c": "rand-k", "q": 0.25, "s": 4, "nu": "3", "knob": "agents", "eta": 0.1, "B": 32, "N": 8, "d": 1e6,
-        "ceta": 1.0, "cB": 1.0, "cN": 1.0, "L": 0,
-    },
     "subsets": {"kind": "subsets", "version": "printed", "d": 5, "k": "2", "excess": 0.5, "eta": 0.1},
-    "dsign": {"nu": "1", "sigma": 0.3, "eta": 0.05, "N": 4, "B": 1, "n": 40, "seed": 1},
-    "dsign-adversary": {"claim": "stationary", "version": "printed", "nu": "1", "zoom": 5, "seed": 1, "x": []},
     "selection": {"law": "normal", "mean": 0.0, "nu": 3.0, "a": 2.5, "d": "1000", "k": 50, "seed": 1},
+    "diffusion": {"problem": "bowl", "noise": "normal", "eta": 0.5, "sigma": 1.0, "t": 5.0, "seed": 1},
     "noise-floor": {
         "along": "eta", "eta": 0.05, "omega": 4.0, "N": 8, "B": 4, "sigma": 1.0, "d": 10, "mu": 1.0, "L": 10.0,
     },
     "dcsgd-adversary": {
         "claim": "thm-dcsgd-bound", "version": "printed", "N": 4, "omega": 1.0, "kappa": 5, "B": 8, "seed": 1, "x": [],
+    },
+    "dsign": {"nu": "1", "sigma": 0.3, "eta": 0.05, "N": 4, "B": 1, "n": 40, "seed": 1},
+    "dsign-adversary": {"claim": "stationary", "version": "printed", "nu": "1", "zoom": 5, "seed": 1, "x": []},
+    "calculator": {
+        "c": "rand-k", "q": 0.25, "s": 4, "nu": "3", "knob": "agents", "eta": 0.1, "B": 32, "N": 8, "d": 1e6,
+        "ceta": 1.0, "cB": 1.0, "cN": 1.0, "L": 0,
     },
 }
 
@@ -118,15 +119,16 @@ PARTS = {
     "descent-adversary": ("hunt.js",),
     "agents": (),
     "agents-adversary": ("hunt.js",),
-    "calculator": (),
     "subsets": (),
     "memory": (),
     "memory-adversary": ("hunt.js",),
-    "dsign": ("signs.js",),
-    "dsign-adversary": ("hunt.js", "signs.js"),
     "selection": (),
+    "diffusion": (),
     "noise-floor": ("logscale.js",),
     "dcsgd-adversary": ("hunt.js", "logscale.js"),
+    "dsign": ("signs.js",),
+    "dsign-adversary": ("hunt.js", "signs.js"),
+    "calculator": (),
 }
 
 # What each picture is called where it cannot be seen.
@@ -139,15 +141,16 @@ TITLES = {
     "descent-adversary": "An adversary that tries to break the bounds for one step of compressed gradient descent",
     "agents": "Three agents in space: their gradients, their messages, and where the mean of the messages leads",
     "agents-adversary": "An adversary that tries to break the theorems on many agents",
-    "calculator": "A calculator of settings that keep the floor: the price of compression in agents, steps and bits",
     "subsets": "Example 2 and its relatives: who keeps which coordinate, and how fast the run leaves the minimum",
     "memory": "Memory on and off: the gaps of three methods, and what the agents owe",
     "memory-adversary": "An adversary that tries to break the lemmas and the theorem of error feedback",
-    "dsign": "Signs under noise: the gaps of four methods, and the expected sign with its tangent",
-    "dsign-adversary": "An adversary that tries to break Theorem 4 on DSignSGD, and what holds in its place",
     "selection": "Greedy and blind selection under a law: where the coordinates are, where the energy is, what is kept",
+    "diffusion": "Many runs of SGD beside its first- and second-order equations, over time and at one moment",
     "noise-floor": "The noise floor of compressed SGD: the algorithm, its stochastic equation, and three bounds",
     "dcsgd-adversary": "An adversary that tries to break the bounds on the floor of compressed SGD",
+    "dsign": "Signs under noise: the gaps of four methods, and the expected sign with its tangent",
+    "dsign-adversary": "An adversary that tries to break Theorem 4 on DSignSGD, and what holds in its place",
+    "calculator": "A calculator of settings that keep the floor: the price of compression in agents, steps and bits",
 }
 
 
