@@ -64,6 +64,8 @@ class Setting:
         >>> round(Setting(0.05, 1, 4, omega=1.0).floor(L=10, mu=1, d=2, sigma=1.0, kind="printed"), 4)
         0.3333
         """
+        if not 0 < sigma < inf:
+            raise ValueError(f"sigma must be positive and finite, got {sigma!r}")
         formula = FLOORS.get(kind)
         if formula is None:
             raise ValueError(f"kind must be one of {sorted(FLOORS)}, got {kind!r}")
@@ -145,7 +147,7 @@ def solve_sign(setting: Setting, knob: str, keep: Setting, nu: float = inf, mode
     Raises
     ------
     ValueError
-        In one sentence, if no batch size up to 2²⁰ does it: for ν ≤ 1 batches do not help a sign.
+        In one sentence, if ν ≤ 1, where larger batches do not help a sign, or if no batch size up to 2²⁰ does it.
 
     Examples
     --------
@@ -179,9 +181,11 @@ def _slope_of_batch(nu: float, batch: float, model: bool) -> float:
 def _batch_of_slope(nu: float, wanted: float) -> float:
     """The batch size whose slope is `wanted`, by doubling and halving: for ν > 1 the slope grows with B."""
     low, high = 1.0, 2.0
-    while nu > 1 and batch_slope(nu, high) < wanted and high < LARGEST_BATCH:
+    if nu <= 1:
+        raise ValueError(f"at nu = {nu} larger batches do not help a sign: move another knob")
+    while batch_slope(nu, high) < wanted and high < LARGEST_BATCH:
         low, high = high, 2 * high
-    if nu <= 1 or not batch_slope(nu, low) <= wanted <= batch_slope(nu, high):
+    if not batch_slope(nu, low) <= wanted <= batch_slope(nu, high):
         raise ValueError(f"no batch size from 1 to 2^20 gives the sign a slope of {wanted:.4g} at nu = {nu}")
     while high / low > 1 + 1e-9:
         middle = sqrt(low * high)
