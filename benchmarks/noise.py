@@ -7,10 +7,8 @@ the work itself needs, or all that a plain simulation would need. The peer `torc
 Brownian motion is the fastest of the settings tried here.
 """
 
-import statistics
-import time
-
 import torch
+from timing import interleaved_medians
 
 from gradpress import sde
 from gradpress.compressors import RandK, Sign
@@ -21,18 +19,6 @@ from gradpress.problems import bowl
 RUNS, D, STEPS, STEP_SIZE = 10**4, 10, 10**3, 0.01
 CHAINS, AGENTS, WIDTH = 10**3, 100, 100
 GENERATOR = torch.Generator().manual_seed(0)
-
-
-def interleaved_medians(repeats, *actions):
-    """Median seconds of each action; they take turns, so that a slow moment of the machine meets all of them."""
-    times = [[] for _ in actions]
-    for repeat in range(repeats + 1):
-        for action, taken in zip(actions, times, strict=True):
-            start = time.perf_counter()
-            action()
-            if repeat:  # the first round warms up
-                taken.append(time.perf_counter() - start)
-    return [statistics.median(taken) for taken in times]
 
 
 def report(title, repeats, floor, works):

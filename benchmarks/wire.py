@@ -8,10 +8,9 @@ is the length of the message over its entropy.
 """
 
 import math
-import statistics
-import time
 
 import torch
+from timing import interleaved_medians
 
 from gradpress.wire import Bits, Floats, RandomSubset, Signs, Subset, Symbols, pack, unpack
 
@@ -19,23 +18,11 @@ D = 10**6
 REPEATS = 15
 
 
-def interleaved_medians(*actions):
-    """Median seconds of each action; they take turns, so that a slow moment of the machine meets all of them."""
-    times = [[] for _ in actions]
-    for repeat in range(REPEATS + 1):
-        for action, taken in zip(actions, times, strict=True):
-            start = time.perf_counter()
-            action()
-            if repeat:  # the first round warms up
-                taken.append(time.perf_counter() - start)
-    return [statistics.median(taken) for taken in times]
-
-
 def report(name, field, values, peer_name, peer, entropy):
     fields = {"part": field}
     message = pack(fields, {"part": values})
     packing, unpacking, other = interleaved_medians(
-        lambda: pack(fields, {"part": values}), lambda: unpack(fields, message), peer
+        REPEATS, lambda: pack(fields, {"part": values}), lambda: unpack(fields, message), peer
     )
     ratios = f"{packing / other:8.2f}{unpacking / other:8.2f}"
     print(f"{name:34}{ratios}  of {peer_name:6} ({other * 1e3:6.2f} ms){8 * len(message) / entropy:9.4f}")
