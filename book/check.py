@@ -3,6 +3,7 @@
 A step that fails does not keep the later ones from running. The book is built first, because the browser tests read it.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,8 @@ def run(name, command, report):
     print(f"\n=== {name}: {' '.join(command)}", flush=True)
     report.unlink(missing_ok=True)
     extra = (f"--junitxml={report}",) if "pytest" in command else ()
-    status = subprocess.run([*command, *extra], cwd=ROOT, check=False).returncode
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}  # workers that share two cores stall each other with more
+    status = subprocess.run([*command, *extra], cwd=ROOT, env=alone, check=False).returncode
     passed, failed, skipped = count(report) if report.exists() else (int(status == 0), 0, 0)
     return passed, failed or int(status != 0), skipped
 
