@@ -106,7 +106,7 @@ def test_says_where_no_batch_size_helps(told):
     found = told({"c": "sign", "knob": "batch_size", "nu": "1", "ceta": 2.0})
     assert found["alarm"]
     assert "No batch size" in found["words"]
-    with pytest.raises(ValueError, match="no batch size"):
+    with pytest.raises(ValueError, match="larger batches do not help"):
         solve_sign(Setting(0.2, 32, 8), "batch_size", keep=Setting(0.1, 32, 8), nu=1)
 
 
