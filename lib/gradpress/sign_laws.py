@@ -48,9 +48,12 @@ def shared_covariance(nu: float, u: float, w: float) -> float:
 
     def mean(value) -> float:  # over the law of χ = √(χ²_ν/ν)
         log = np.log(2) + nu / 2 * np.log(nu / 2) - gammaln(nu / 2)
-        density = lambda c: np.exp(log + (nu - 1) * np.log(c) - nu * c * c / 2)  # noqa: E731
+
+        def weighted(c) -> float:
+            return value(c) * np.exp(log + (nu - 1) * np.log(c) - nu * c * c / 2)
+
         top = 1 + 12 / sqrt(nu)
-        return quad(lambda c: value(c) * density(c), 0, top, epsabs=1e-13, epsrel=1e-12, limit=400)[0]
+        return quad(weighted, 0, top, epsabs=1e-13, epsrel=1e-12, limit=400)[0]
 
     first, second = lambda c: erf(u * c / sqrt(2)), lambda c: erf(w * c / sqrt(2))
     return mean(lambda c: first(c) * second(c)) - mean(first) * mean(second)

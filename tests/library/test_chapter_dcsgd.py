@@ -670,7 +670,7 @@ def test_where_the_moments_end():
             while top < 1e9 and moment(top, y, omega, agents) < 1:
                 top *= 2
             assert moment(top, y, omega, agents) >= 1
-            edge = brentq(lambda a: moment(a, y, omega, agents) - 1, 2, top)  # noqa: B023
+            edge = brentq(lambda a: moment(a, y, omega, agents) - 1, 2, top)  # noqa: B023 (used at once)
             assert edge > 2
             assert (rho[orders < edge - 1e-6] < 1).all()
             assert (rho[orders > edge + 1e-6] > 1).all()
@@ -753,7 +753,7 @@ def test_without_a_variance_one_step_has_no_mean_gap():
     for nu in (1.0, 1.5, 2.0):
         means = []
         for most in (1e2, 1e4, 1e6):
-            density = lambda z, nu=nu: z**2 * 2 * stats.t.pdf(z, nu)  # noqa: E731
+            density = lambda z, nu=nu: z**2 * 2 * stats.t.pdf(z, nu)  # noqa: E731 (used at once)
             pieces = [0, 1, 10, 1e2, 1e3, 1e4, 1e5, 1e6]
             means.append(sum(integrate.quad(density, a, b)[0] for a, b in pairwise(pieces) if b <= most))
         growth = np.log10(means[2] / means[1]) / 2

@@ -573,7 +573,7 @@ def test_best_step_sizes_of_the_equation():
 
         def final(share, known=known, end=end):
             h, noise = known["H"], known["eta"] * known["sigma_B"] ** 2
-            rate = lambda t, y: -2 * share(t) * h * y + share(t) ** 2 * h * noise / 2  # noqa: E731
+            rate = lambda t, y: -2 * share(t) * h * y + share(t) ** 2 * h * noise / 2  # noqa: E731 (used at once)
             return solve_ivp(rate, (0, end), [known["E_0"]], rtol=1e-7, atol=1e-10, max_step=end / 60).y[0, -1]
 
         theirs = final(lambda t, b=begin, h=h: 1.0 if t < b else number("control_share", H=h, t=t, t_1=b))

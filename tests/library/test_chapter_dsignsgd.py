@@ -170,7 +170,7 @@ def test_the_equation_follows_the_method_to_weak_order_1(nu):
 def test_covariance_of_signs_under_a_shared_chi(nu):
     rng = np.random.default_rng(3)
     for u, w in [(1.0, 1.0), (0.2, -3.0), *rng.standard_normal((3, 2))]:
-        density = lambda a, b: (1 + (a * a + b * b) / nu) ** (-(nu + 2) / 2)  # noqa: E731
+        density = lambda a, b: (1 + (a * a + b * b) / nu) ** (-(nu + 2) / 2)  # noqa: E731 (used at once)
         joint = 2 / pi * dblquad(density, 0, u, 0, w, epsabs=1e-10)[0]
         wanted = joint - float(expected_sign(nu, u) * expected_sign(nu, w))
         found = shared_covariance(nu, u, w)
@@ -269,7 +269,7 @@ def test_shape_of_the_expected_sign():
     assert (np.diff(slopes) > 0).all()
     np.testing.assert_allclose([slope(1), slope(2), slope(3), slope(4)], [2 / pi, 2**-0.5, 4 / (pi * 3**0.5), 0.75])
     # two bumps: the expected sign lies above its tangent first
-    bumps = lambda v: (stats.norm.cdf(v, 2, 0.5) + stats.norm.cdf(v, -2, 0.5)) - 1  # noqa: E731
+    bumps = lambda v: (stats.norm.cdf(v, 2, 0.5) + stats.norm.cdf(v, -2, 0.5)) - 1  # noqa: E731 (used at once)
     tangent = 2 * stats.norm.pdf(0, 2, 0.5)
     assert bumps(1.5) > 1.5 * tangent
 

@@ -458,13 +458,13 @@ def test_constant_of_the_heavy_tail():
     for nu in (0.7, 1.3):
         tail = gamma((nu + 1) / 2) * nu ** (nu / 2) / (sqrt(pi) * gamma(nu / 2))
         known = pi * tail / (gamma(1 + nu) * sin(pi * nu / 2))
-        inside = quad(lambda y: (1 - np.cos(y)) / y ** (1 + nu), 0, 1)[0]  # noqa: B023
-        beyond = 1 / nu - quad(lambda y: y ** (-1 - nu), 1, inf, weight="cos", wvar=1)[0]  # noqa: B023
+        inside = quad(lambda y: (1 - np.cos(y)) / y ** (1 + nu), 0, 1)[0]  # noqa: B023 (used at once)
+        beyond = 1 / nu - quad(lambda y: y ** (-1 - nu), 1, inf, weight="cos", wvar=1)[0]  # noqa: B023 (used at once)
         assert inside + beyond == pytest.approx(pi / (2 * gamma(1 + nu) * sin(pi * nu / 2)), rel=1e-6)
         at = value(F.scaling_heavy_slope, nu=nu, B=1)
         assert at == pytest.approx(2 / pi * gamma(1 + 1 / nu) * known ** (-1 / nu))
     for nu, transform in ((1, F.student_transform_1), (3, F.student_transform_3), (5, F.student_transform_5)):
-        area = quad(lambda u: value(transform, u=u), 1e-9, 30, limit=100)[0]  # noqa: B023
+        area = quad(lambda u: value(transform, u=u), 1e-9, 30, limit=100)[0]  # noqa: B023 (used at once)
         assert 2 / pi * area == pytest.approx(slope(nu), rel=1e-6)
 
 
