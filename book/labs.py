@@ -30,7 +30,7 @@ def main(labs):
         print(path, flush=True)
         notebook = nbformat.read(path, as_version=4)
         put_first_cell(notebook)
-        nbclient.execute(notebook, cwd=str(path.parent), timeout=300)
+        nbclient.execute(notebook, cwd=str(path.parent), timeout=300, coalesce_streams=True)
         nbformat.write(notebook, path)
         subprocess.run([*STRIP, str(path)], check=True)
 

@@ -263,7 +263,8 @@ def _centred(nu: float) -> Callable[[Tensor], Tensor]:
     closed = formulas.SIGN_MEANS.get(nu)
     if closed is not None:
         names = {"atan": torch.atan, "erf": torch.erf, "sqrt": lambda value: value**0.5}
-        return sp.lambdify(closed.symbols, closed.expression, modules=[names])
+        numbers = {power: power.evalf(17) for power in closed.expression.atoms(sp.Pow) if power.is_number}
+        return sp.lambdify(closed.symbols, closed.expression.xreplace(numbers), modules=[names])
     from scipy.special import stdtr
 
     def centred(u: Tensor) -> Tensor:

@@ -146,7 +146,7 @@ class SecondOrder(DCSGD):
 
     def drift(self, x, field):
         """−∇f(x) − (η/2) ∇²f(x) ∇f(x)."""
-        return -field - self.step_size / 2 * self.problem.hessian_product(x, field)
+        return self.problem.hessian_product(x, field).mul_(-self.step_size / 2).sub_(field)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,8 @@ class DSignSGD(Equation):
 
     def kick(self, field, normal, generator):
         """One draw with the covariance of sign(∇f + Z), shape (…, d)."""
-        return field.square().neg_().add_(1).clamp_min_(0).sqrt_().mul_(normal)
+        one = torch.ones((), dtype=field.dtype, device=field.device)
+        return torch.addcmul(one, field, field, value=-1).clamp_min_(0).sqrt_().mul_(normal)
 
 
 @dataclass(frozen=True)
@@ -251,20 +252,19 @@ def euler_maruyama(equation: Equation, start, steps: int, *, runs: int = 1, subs
     d = equation.problem.d
     if x.shape not in ((d,), (runs, d)) or not bool(x.isfinite().all()):
         raise ValueError(f"start must be finite and of shape ({d},) or ({runs}, {d}), got {tuple(x.shape)}")
-    x = x.expand(runs, d).clone()
+    x = x.expand(runs, d).mT.clone(memory_format=torch.contiguous_format).mT  # one coordinate of all runs lies together
     generator = generator or randomness.private(x.device)
-    dt, normal = equation.step_size / substeps, torch.empty_like(x)
+    dt, normal = equation.step_size / substeps, torch.empty_like(x.mT)
     noise = (equation.step_size / equation.agents * dt) ** 0.5
     record = [(0, equation.problem.gap(x))]
     shown = sys.stderr.isatty() if progress is None else progress
     for n in tqdm(range(1, steps + 1), delay=2, disable=not shown, leave=False):
         for _ in range(substeps):
             field = equation.field(x)
-            move = equation.drift(x, field)
-            kick = equation.kick(field, normal.normal_(generator=generator), generator)
-            x = x.add_(kick, alpha=noise).add_(move, alpha=dt)
+            kick = equation.kick(field, normal.normal_(generator=generator).mT, generator)
+            x = x.add_(equation.drift(x, field), alpha=dt).add_(kick, alpha=noise)
         if n % every == 0 or n == steps:
             record.append((n, equation.problem.gap(x)))
     step, gap = zip(*record, strict=True)
     step = torch.tensor(step)
-    return Paths(step, step * equation.step_size, torch.stack(gap), x)
+    return Paths(step, step * equation.step_size, torch.stack(gap), x.contiguous())

@@ -312,7 +312,7 @@ def test_one_substep_is_sgd_itself():
     one = euler_maruyama(equation, x, 9, runs=5, generator=seeded(1), dtype=torch.float64)
     generator, y = seeded(1), x.expand(5, 2)
     for _ in range(9):
-        normal = torch.empty(5, 2, dtype=torch.float64).normal_(generator=generator)
+        normal = torch.empty(2, 5, dtype=torch.float64).normal_(generator=generator).mT
         y = y - 0.2 * (f.gradient(y) - 0.7 * normal)
     torch.testing.assert_close(one.final, y)
 
