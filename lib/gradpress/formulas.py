@@ -126,6 +126,10 @@ B, sigma, nu, u, ell, H, t = sp.symbols("B sigma nu u ell H t", positive=True)
 # size begins to fall, T a final time, E_0 a first gap, l the number of SVAG's small steps in one step of SGD.
 sigma_B, n, t_1, T, E_0, small = sp.symbols("sigma_B n t_1 T E_0 l", positive=True)
 c_N, c_omega, c_eta, c_B = sp.symbols("c_N c_omega c_eta c_B", positive=True)
+# Chapter smoothness: x a point of the line, L_0 and L_1 the constants of (L₀, L₁)-smoothness, g the norm of a gradient,
+# A_g and S_g the constants of the second moment of the mean message, share the part of the largest step that is used.
+x = sp.Symbol("x", real=True)
+L_0, L_1, g, A_g, S_g, share = sp.symbols("L_0 L_1 g A_g S_g share", positive=True)
 
 # Sparsification: d coordinates, k kept, q the smallest inclusion probability.
 rand_k_zeta = _formula("rand_k_zeta", d / k, f"{_PAPER}, Lemma 8")
@@ -508,6 +512,55 @@ _tail /= sp.gamma(nu / 2) * sp.gamma(1 + nu) * sp.sin(sp.pi * nu / 2)
 scaling_heavy_slope = _formula(
     "scaling_heavy_slope", 2 / sp.pi * sp.gamma(1 + 1 / nu) * _tail ** (-1 / nu) * B ** (1 - 1 / nu), _OWN
 )
+# Chapter smoothness: functions of one coordinate with the minimum 0 at 0, each with its slope and its curvature.
+def _landscape(name, value, slope=None, curvature=None):
+    slope = sp.diff(value, x) if slope is None else slope
+    curvature = sp.diff(slope, x) if curvature is None else curvature
+    return tuple(_formula(f"{name}{part}", term, _OWN)
+                 for part, term in (("", value), ("_slope", slope), ("_curvature", curvature)))
+
+
+_outward = sp.exp(L_1 * sp.Abs(x))
+LANDSCAPES = {
+    "quadratic": _landscape("quadratic", H * x**2 / 2),
+    "quartic": _landscape("quartic", x**4 / 4),
+    "cosh": _landscape("cosh", 2 * sp.sinh(x / 2) ** 2, sp.sinh(x), sp.cosh(x)),
+    "extremal": _landscape("extremal", L_0 / L_1**2 * (_outward - 1 - L_1 * sp.Abs(x)),
+                           L_0 / L_1 * (_outward - 1) * sp.sign(x), L_0 * _outward),
+}
+
+# What (L₀, L₁)-smoothness allows: the factor of the descent lemma, the growth of a gradient over a distance r.
+descent_factor = _formula("descent_factor", (sp.exp(u) - 1 - u) / u**2, _OWN)
+gradient_growth = _formula("gradient_growth", (g + L_0 / L_1) * sp.exp(L_1 * r) - L_0 / L_1, "Zhang et al. 2020")
+
+# Where a step ceases to help: gradient descent on x⁴/4; the corrected flow on x⁴/4 and cosh; the (L₀, L₁) rule on cosh.
+quartic_basin = _formula("quartic_basin", sp.sqrt(2 / eta), _OWN)
+quartic_basin_corrected = _formula("quartic_basin_corrected", sp.sqrt(2 / (3 * eta)), _OWN)
+cosh_basin_corrected = _formula("cosh_basin_corrected", sp.acosh(2 / eta), _OWN)
+cosh_basin_safe = _formula("cosh_basin_safe", sp.asinh(2 / eta - 1), _OWN)
+
+# DCSGD: the second moment of the mean message is at most A_g ‖∇f‖² + S_g; the steps that follow from it.
+message_growth = _formula("message_growth", 1 + (omega + (1 + omega) * B_aff) / N, _OWN)
+message_floor = _formula("message_floor", (1 + omega) * C_aff / N, _OWN)
+affine_variance = _formula("affine_variance", eta * S_g / (H * (2 - eta * H * A_g)), _OWN)
+affine_largest_step = _formula("affine_largest_step", 2 / (H * A_g), _OWN)
+prescribed_step = _formula("prescribed_step", 2 * share / (A_g * (L_0 + L_1 * g)), _OWN)
+prescribed_step_floor = _formula("prescribed_step_floor", 2 * share / (A_g * (L_0 + L_1 * g) + L_1 * S_g), _OWN)
+
+# DSignSGD under any tails: the largest first step, and the bound on the least mean descent over K steps; u_1 is where
+# the expected sign has reached one half.
+any_tails_step = _formula("any_tails_step", 1 / (4 * (sp.E - 2) * L_1 * d), _OWN)
+any_tails_bound = _formula(
+    "any_tails_bound",
+    (E_0 + (sp.E - 2) * d * (L_0 + L_1 * d * u_1 * sigma_B) * eta**2 * (1 + sp.log(K)))
+    / (eta * (sp.sqrt(K + 1) - 1)),
+    _OWN,
+)
+any_tails_floor = _formula(
+    "any_tails_floor",
+    2 * E_0 / (eta * K) + 2 * (sp.E - 2) * d * eta * (L_0 + L_1 * d * u_1 * sigma_B), _OWN
+)
+
 # Fourier transforms of Student-t laws, at u > 0.
 student_transform_1 = _formula("student_transform_1", sp.exp(-u), "Student")
 student_transform_3 = _formula("student_transform_3", (1 + sp.sqrt(3) * u) * sp.exp(-sp.sqrt(3) * u), "Student")

@@ -7,6 +7,7 @@ messages, so that it is always exact.
 """
 
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -82,6 +83,48 @@ class Homogeneous(Method):
         if self.noise is not None:
             gradients = self.noise(gradients, generator)
         return self.compressor(gradients, generator).mean(-2)
+
+
+@dataclass(frozen=True)
+class Prescribed(Homogeneous):
+    """DCSGD whose step follows the gradient at the point: x ← x − η(x) · mean message; thm-normalised.
+
+    η(x) = 2 s / (A (L₀ + L₁‖∇f(x)‖) + L₁ S), where s is the `step_size` given to `simulate`, a number in (0, 1) or a
+    sequence of such. It needs the norm of the true gradient, which no agent knows: a device of the theory.
+
+    Attributes
+    ----------
+    l0, l1 : float
+        The constants of (L₀, L₁)-smoothness.
+    growth, floor : float
+        A and S with E‖mean message‖² ≤ A‖∇f‖² + S; with 1 and 0 it is plain normalisation.
+
+    Examples
+    --------
+    >>> from gradpress.problems import Separable
+    >>> from gradpress.simulate import simulate
+    >>> method = Prescribed(Identity(), l0=1.0, l1=1.0)
+    >>> bool(simulate(Separable("cosh"), method, torch.tensor([9.0]), 100, 0.5).gap[-1] < 1e-12)
+    True
+    """
+
+    l0: float = 1.0
+    l1: float = 0.0
+    growth: float = 1.0
+    floor: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, least in (("l0", 0), ("l1", 0), ("growth", 1), ("floor", 0)):
+            value = getattr(self, name)
+            if not least <= value < inf:
+                raise ValueError(f"{name} must be finite and at least {least}, got {value!r}")
+
+    def update(self, gradients, state, step_size, generator=None):
+        """The step, shape (…, d), from the one gradient (…, 1, d), and the empty state."""
+        norm = gradients[..., 0, :].norm(dim=-1, keepdim=True)
+        size = 2 * step_size / (self.growth * (self.l0 + self.l1 * norm) + self.l1 * self.floor)
+        return super().update(gradients, state, size, generator)
 
 
 def _never_zero(noise: Noise) -> bool:

@@ -4,9 +4,14 @@ from abc import ABC, abstractmethod
 from copy import copy
 from functools import cached_property
 from itertools import combinations
+from math import inf
+from typing import ClassVar
 
+import sympy as sp
 import torch
 from torch import Tensor
+
+from . import formulas
 
 NEGLIGIBLE = 1e-12  # an eigenvalue below this share of the largest one counts as zero
 
@@ -230,6 +235,75 @@ def bowl(curvatures, agents: int = 1) -> DiagonalQuadratic:
     """
     curvatures = _finite("curvatures", curvatures, (None,)).expand(agents, -1)
     return DiagonalQuadratic(curvatures, torch.zeros_like(curvatures))
+
+
+class Separable(Problem):
+    """f(x) = Σⱼ φ(xⱼ) on one node, with a φ of `formulas.LANDSCAPES`; its minimum is 0, at 0.
+
+    Parameters
+    ----------
+    name : str
+        "quadratic" (½Hx²), "quartic" (¼x⁴), "cosh" (cosh x − 1) or "extremal" ((L₀/L₁²)(e^{L₁|x|} − 1 − L₁|x|)).
+    d : int
+    constants : float
+        What the formula asks for: H, or L_0 and L_1; none for the other two.
+
+    Attributes
+    ----------
+    bounds : tuple of float, or None
+        (L₀, L₁) with ‖∇²f‖ ≤ L₀ + L₁‖∇f‖ (def-l0l1); none for the quartic, which has a pair for every L₁ > 0:
+        (4/L₁², L₁).
+
+    Examples
+    --------
+    >>> f = Separable("cosh", 2)
+    >>> f.bounds, f.smoothness, f.convexity
+    ((1.0, 1.0), inf, 1.0)
+    >>> f.gradient(torch.tensor([0.0, 1.0])), f.hessian_product(torch.zeros(2), torch.ones(2))
+    (tensor([0.0000, 1.1752]), tensor([1., 1.]))
+    """
+
+    agents = 1
+    _TORCH: ClassVar = {"Abs": torch.abs, "sign": torch.sign, "exp": torch.exp, "sinh": torch.sinh, "cosh": torch.cosh}
+
+    def __init__(self, name: str, d: int = 1, **constants: float):
+        if name not in formulas.LANDSCAPES:
+            raise ValueError(f"name must be one of {', '.join(formulas.LANDSCAPES)}, got {name!r}")
+        if not isinstance(d, int) or d < 1:
+            raise ValueError(f"d must be a positive integer, got {d!r}")
+        wanted = {symbol.name for symbol in formulas.LANDSCAPES[name][0].symbols} - {"x"}
+        if set(constants) != wanted or not all(0 < value < inf for value in constants.values()):
+            raise ValueError(f"{name} takes positive numbers {sorted(wanted)}, got {constants}")
+        self.d, self.minimiser = d, torch.zeros(d, dtype=torch.float64)
+        self._value, self._slope, self._curvature = (self._on_tensors(part, constants)
+                                                     for part in formulas.LANDSCAPES[name])
+        top = constants.get("H", inf)
+        self.smoothness = self.agent_smoothness = self.agent_smoothness_rms = top
+        least = {"quadratic": top, "quartic": 0.0, "cosh": 1.0}
+        self.convexity = self.agent_convexity = least.get(name, constants.get("L_0"))
+        known = {"quadratic": (top, 0.0), "cosh": (1.0, 1.0), "quartic": None}
+        self.bounds = known.get(name, (constants.get("L_0"), constants.get("L_1")))
+
+    def _on_tensors(self, formula, constants):
+        values = {symbol: float(constants[symbol.name]) for symbol in formula.symbols if symbol.name != "x"}
+        written = sp.lambdify(formulas.x, formula.expression.subs(values), modules=[self._TORCH])
+        return lambda x: written(x) + torch.zeros_like(x)  # a constant is one number for each coordinate, too
+
+    def loss(self, x: Tensor) -> Tensor:
+        """f(x), shape (…)."""
+        return self._value(x).sum(-1)
+
+    def gradients(self, x: Tensor) -> Tensor:
+        """∇f(x) as that of the one agent, shape (…, 1, d)."""
+        return self._slope(x)[..., None, :]
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """∇f(x), shape (…, d)."""
+        return self._slope(x)
+
+    def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
+        """∇²f(x) v, shape (…, d)."""
+        return self._curvature(x) * v
 
 
 def random_quadratic(d: int, top: float, generator: torch.Generator) -> Quadratic:
