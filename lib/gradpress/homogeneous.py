@@ -119,11 +119,14 @@ class Prescribed(Homogeneous):
             value = getattr(self, name)
             if not least <= value < inf:
                 raise ValueError(f"{name} must be finite and at least {least}, got {value!r}")
+        if self.l0 == self.l1 == 0:
+            raise ValueError("l0 or l1 must be positive: without both the step has no limit")
 
     def update(self, gradients, state, step_size, generator=None):
         """The step, shape (…, d), from the one gradient (…, 1, d), and the empty state."""
         norm = gradients[..., 0, :].norm(dim=-1, keepdim=True)
-        size = 2 * step_size / (self.growth * (self.l0 + self.l1 * norm) + self.l1 * self.floor)
+        limit = self.growth * (self.l0 + self.l1 * norm) + self.l1 * self.floor
+        size = 2 * step_size / limit.clamp_min(torch.finfo(norm.dtype).tiny)  # finite where the gradient is 0, too
         return super().update(gradients, state, size, generator)
 
 

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from . import randomness
 from .compressors import Compressor, Identity, RandK
-from .noise import Noise, Scaled
+from .noise import AffineGaussian, Noise, Scaled
 from .problems import Problem
 
 
@@ -187,7 +187,15 @@ class DSignSGD(Equation):
 
 @dataclass(frozen=True)
 class FaithfulDSignSGD(DSignSGD):
-    """b = −m + (η/2) D ∇²f m with D = diag(mⱼ/∂ⱼf): the same correction for signs; def-faithful."""
+    """b = −m + (η/2) D ∇²f m with D = diag(mⱼ/∂ⱼf): the same correction for signs; def-faithful.
+
+    The noise needs a scale that does not depend on the gradient: D at ∂ⱼf = 0 is the slope of the expected sign.
+    """
+
+    def __post_init__(self):
+        super().__post_init__()
+        if isinstance(self.noise, AffineGaussian) or getattr(self.noise, "scale", 1) == 0:
+            raise ValueError(f"noise must have a positive scale that is the same everywhere, got {self.noise!r}")
 
     def drift(self, x, field):
         """−m + (η/2) D ∇²f(x) m, where mⱼ/∂ⱼf is the slope of the expected sign if ∂ⱼf = 0."""
