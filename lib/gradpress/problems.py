@@ -286,7 +286,8 @@ class Separable(Problem):
 
     def _on_tensors(self, formula, constants):
         values = {symbol: float(constants[symbol.name]) for symbol in formula.symbols if symbol.name != "x"}
-        written = sp.lambdify(formulas.x, formula.expression.subs(values), modules=[self._TORCH])
+        elementwise = formula.expression.subs(values).replace(sp.sign, sp.Function("sign"))  # not an if on a tensor
+        written = sp.lambdify(formulas.x, elementwise, modules=[self._TORCH])
         return lambda x: written(x) + torch.zeros_like(x)  # a constant is one number for each coordinate, too
 
     def loss(self, x: Tensor) -> Tensor:
