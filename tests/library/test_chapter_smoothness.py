@@ -290,6 +290,20 @@ def test_descent_on_a_line_for_functions_made_to_break_it():
     assert excess.max() > -1e-2
 
 
+def test_a_turning_gradient_cannot_break_the_rule():
+    """The two inequalities of the research exercise, and gradients that are steered at random in the plane."""
+    angle = np.linspace(0, pi / 2, 1001)[:, None]
+    c, o, t = np.cos(angle), np.sin(angle), np.linspace(0, 2, 501)[None]
+    assert (np.exp(t * c) * np.cos(t * o) - 1 + t).min() >= -1e-12
+    r = t * (1 - c)
+    assert (2 * c + r - 1 - np.exp(r * c) * np.cos(2 * angle - r * o)).min() >= -1e-12
+    rng, count = np.random.default_rng(42), 10_000
+    share, p, turns = rng.uniform(0, 1, count), np.ones(count, complex), rng.uniform(-pi, pi, (8, count))
+    for n in range(160):
+        p = p + (1 - share + share * np.abs(p)) * np.exp(1j * turns[n // 20]) * 2 / 160
+        assert (p.real >= 1 - 2 * (n + 1) / 160 - 1e-9).all()
+
+
 @pytest.mark.refutes("prop-l0l1-gd")
 def test_a_constant_step_diverges_from_far_and_descends_from_near():
     for eta in (1.0, 0.1, 0.001):
@@ -1247,7 +1261,9 @@ def test_separable_functions(name, constants):
         assert (curvature <= (l0 + l1 * gradient.norm(dim=1)) * (1 + 1e-9)).all()
     assert f.to(torch.float32).gradient(torch.ones(3)).dtype == torch.float32
     assert (f.smoothness == inf) == (name != "quadratic")
-    assert (curvature >= f.convexity - 1e-12).all()
+    least = f.hessian_product(torch.zeros(3, **double), torch.ones(3, **double))
+    torch.testing.assert_close(least, torch.full((3,), f.convexity, **double))
+    assert (f.hessian_product(x, torch.ones_like(x)) >= f.convexity - 1e-12).all()
 
 
 def test_separable_refuses_what_makes_no_sense():
