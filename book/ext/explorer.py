@@ -43,6 +43,8 @@ HEIGHT = {
     "memory-adversary": "42rem",
     "noise-floor": "45rem",
     "selection": "36rem",
+    "smoothness-adversary": "42rem",
+    "stability-map": "44rem",
     "subsets": "40rem",
 }
 

@@ -547,6 +547,10 @@ affine_largest_step = _formula("affine_largest_step", 2 / (H * A_g), _OWN)
 prescribed_step = _formula("prescribed_step", 2 * share / (A_g * (L_0 + L_1 * g)), _OWN)
 prescribed_step_floor = _formula("prescribed_step_floor", 2 * share / (A_g * (L_0 + L_1 * g) + L_1 * S_g), _OWN)
 
+# Without a minimum: f = eˣ. For signs without noise, up to which step the corrected equation shrinks.
+exponential = _landscape("exponential", sp.exp(x))
+sign_corrected_step = _formula("sign_corrected_step", 2 * g / H, _OWN)
+
 # DSignSGD under any tails: the largest first step, and the bound on the least mean descent over K steps; u_1 is where
 # the expected sign has reached one half.
 any_tails_step = _formula("any_tails_step", 1 / (4 * (sp.E - 2) * L_1 * d), _OWN)

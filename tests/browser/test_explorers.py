@@ -47,6 +47,8 @@ FROM_PYTHON = {
     "dcsgd-adversary": ("claim", "thm-dcsgd-chain"),
     "dsign": ("nu", "inf"),
     "dsign-adversary": ("claim", "transient"),
+    "stability-map": ("f", "quartic"),
+    "smoothness-adversary": ("claim", "growth"),
 }
 
 BLANK = """<!doctype html><html lang="en" data-theme="light"><title>blank</title><body><div id="place"></div>"""

@@ -103,6 +103,13 @@ DEFAULTS = {
     },
     "dsign": {"nu": "1", "sigma": 0.3, "eta": 0.05, "N": 4, "B": 1, "n": 40, "seed": 1},
     "dsign-adversary": {"claim": "stationary", "version": "printed", "nu": "1", "zoom": 5, "seed": 1, "x": []},
+    "stability-map": {
+        "f": "cosh", "method": "constant", "noise": "none", "omega": 0.0, "sigma": 0.3, "N": 4, "seed": 1, "x0": 2.5,
+        "eta": 0.5, "goal": 0.1,
+    },
+    "smoothness-adversary": {
+        "claim": "descent", "version": "printed", "L0": 1.0, "L1": 1.0, "reach": 2.0, "seed": 1, "x": [],
+    },
     "calculator": {
         "c": "rand-k", "q": 0.25, "s": 4, "nu": "3", "knob": "agents", "eta": 0.1, "B": 32, "N": 8, "d": 1e6,
         "ceta": 1.0, "cB": 1.0, "cN": 1.0, "L": 0,
@@ -128,6 +135,8 @@ PARTS = {
     "dcsgd-adversary": ("hunt.js", "logscale.js"),
     "dsign": ("signs.js",),
     "dsign-adversary": ("hunt.js", "signs.js"),
+    "stability-map": ("signs.js", "logscale.js", "landscapes.js"),
+    "smoothness-adversary": ("hunt.js",),
     "calculator": (),
 }
 
@@ -150,6 +159,8 @@ TITLES = {
     "dcsgd-adversary": "An adversary that tries to break the bounds on the floor of compressed SGD",
     "dsign": "Signs under noise: the gaps of four methods, and the expected sign with its tangent",
     "dsign-adversary": "An adversary that tries to break Theorem 4 on DSignSGD, and what holds in its place",
+    "stability-map": "A map of starts and step sizes: what an algorithm does, and where its equations see a limit",
+    "smoothness-adversary": "An adversary that tries to break the bounds for functions that are (L₀, L₁)-smooth",
     "calculator": "A calculator of settings that keep the floor: the price of compression in agents, steps and bits",
 }
 
@@ -202,10 +213,22 @@ def _kind(example) -> str:
 
 
 # A formula called by the names of its parameters: a missing or renamed one is an error, never a silent NaN.
-_NAMED = """const named = (names, f) => (values) => f(...names.map((name) => {
-  if (!(name in values)) throw new Error(`a formula of ${names} was not given ${name}`);
-  return values[name];
-}));"""
+_NAMED = """const named = (names, f) => {
+  const known = (values, name) => {
+    if (!(name in values)) throw new Error(`a formula of ${names} was not given ${name}`);
+    return values[name];
+  };
+  const call = (values) => f(...names.map((name) => known(values, name)));
+  // Along one parameter, the others given once: for loops that ask many thousand times.
+  call.along = (free, given = {}) => {
+    const place = names.indexOf(free), values = names.map((name) => (name === free ? NaN : known(given, name)));
+    if (place < 0) return () => f(...values);
+    const lead = f.bind(null, ...values.slice(0, place)), [next, ...rest] = values.slice(place + 1);
+    if (next === undefined) return lead;
+    return rest.length ? (value) => lead(value, next, ...rest) : (value) => lead(value, next);
+  };
+  return call;
+};"""
 
 
 @cache
