@@ -75,7 +75,7 @@ const EXPLORER = hunter({
     { key: "L1", symbol: "L₁", word: "its growth with |f′|", min: 0.1, max: 10, step: 0.05, log: 10 },
     { key: "reach", word: "longest L₁|v|", min: 0.1, max: 4, step: 0.1, shown: (state) => state.claim !== "step" },
   ],
-  bars: [["claim", "version"], ["L0", "L1", "reach"]], broad: ["claim"],
+  bars: [["claim", "version"], ["reach", "L0", "L1"]], broad: ["claim"],
   trial(state) {
     const { label, why } = STATEMENTS[state.claim];
     return {
