@@ -94,7 +94,7 @@ const EXPLORER = hunter({
     };
   },
   own: () => false,
-  words: { one: "function", many: "functions", mine: "your function", caption: "Along the worst step so far, solid: the function. Dashed: what the bound for L-smooth functions allows. Dotted: what the lemma allows." },
+  words: { one: "function", many: "functions", mine: "your function", caption: "Along the worst step so far, solid: the function. Dashed: what the bound for L-smooth functions allows. Dotted: what the lemma allows. The bold one is on trial." },
   accent: () => "unbiased",
   claimed: ({ state }) => CLAIMED[state.claim][state.version === "printed" ? 0 : 1],
   panel: (kit, parent) => wayPicture(kit, parent),
@@ -121,6 +121,7 @@ function wayPicture(kit, parent) {
     axes.x.attr("transform", `translate(0,${height - 34})`).call(d3.axisBottom(x).ticks(5).tickSize(4));
     axes.y.attr("transform", "translate(52,0)").call(d3.axisLeft(y).ticks(4).tickFormat((v) => number(v, 2)).tickSize(4));
     for (const [key, path] of Object.entries(lines)) path.attr("d", polyline(curves[key].filter(([, at]) => Number.isFinite(at)).map(([t, at]) => [x(t), y(at)])));
+    for (const version of ["printed", "corrected"]) lines[version].attr("stroke-width", version === state.version ? 3.4 : 1.8);
     texts.x.attr("x", width - 10).attr("y", height - 4);
     texts.y.attr("x", 2).attr("y", 12).text(state.claim === "growth" ? "|f′|" : "f above its tangent at x");
   };

@@ -194,7 +194,7 @@ function inWords(state, gaps, limits) {
   const last = median < 1e-9 ? "below 10⁻⁹" : number(median);
   const fate = gaps.length > 1
     ? `of ${gaps.length} runs ${arrived} end with a gap of at most ${number(state.goal)} and ${lost} blow up (median gap ${last})`
-    : lost ? "the run blows up" : arrived ? `the run arrives (gap ${last})` : `the run ends at the gap ${last}: neither below ${number(state.goal)} nor blown up`;
+    : lost ? "the run blows up" : arrived ? `the run arrives (gap ${last}, at most ${number(state.goal)})` : `the run ends at the gap ${last}: neither below ${number(state.goal)} nor blown up`;
   const falls = (key) => state.eta < limits[key];
   const judge = (key) => `${falls(key) ? "falls" : "rises"}${falls(key) === falls("exact") ? "" : " (wrongly)"}`;
   const unlimited = limits.first === Infinity && limits.second === Infinity ? ", whatever η is" : "";
