@@ -75,5 +75,6 @@ def test_every_picture_and_every_rule_of_the_poster_has_its_row():
 
 
 def test_what_is_reported_says_so_in_its_title():
-    reported = set(re.findall(r"^Reported of Compagnoni et al\. 2026, (Theorem \d\.\d) .*second-hand", TITLES, re.MULTILINE))
+    title = r"^Reported of Compagnoni et al\. 2026, (Theorem \d\.\d) .*second-hand"
+    reported = set(re.findall(title, TITLES, re.MULTILINE))
     assert reported == {"Theorem 4.2", "Theorem 4.3"}
