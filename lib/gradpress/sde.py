@@ -153,8 +153,8 @@ class SecondOrder(DCSGD):
 class Faithful(DCSGD):
     """b = −∇f + (η/2) ∇²f ∇f: the first-order equation whose loss changes as in one step of DCSGD; def-faithful.
 
-    On quadratics it has the method's largest step and stationary variances exactly (thm-faithful-quadratic), and about
-    twice the error of the equation without the correction along a path.
+    On quadratics whose axes are those of the compressor it has the method's largest step and stationary variances
+    exactly (thm-faithful-quadratic); along a path it has about twice the error of the equation without correction.
     """
 
     def drift(self, x, field):

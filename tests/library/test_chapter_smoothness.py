@@ -1,13 +1,15 @@
 """The statements of the chapter `smoothness`, each tried where it would fail if it were false.
 
 Expectations are sums over all outcomes, integrals or linear algebra; inequalities are searched at random for the place
-where they break, and must come close to equality somewhere. Where numbers are drawn, seeds are fixed and bounds are
-five standard errors: about 20 comparisons, false alarm below 2e-5.
+where they break, and must come close to equality somewhere. Where numbers are drawn, seeds are fixed. Five means are
+compared with known values within five standard errors and, where a solver or a shifted lattice adds a bias, a stated
+allowance: false alarm below 3e-6. The other runs are compared with bounds from which they are far; no error is claimed
+for them.
 """
 
 from functools import cache
 from itertools import combinations, product
-from math import acosh, asinh, cosh, e, exp, inf, log, pi, sinh, sqrt
+from math import acosh, asinh, cos, cosh, e, exp, inf, log, log1p, pi, sin, sinh, sqrt
 
 import numpy as np
 import pytest
@@ -156,11 +158,10 @@ def test_bounds_of_sums_of_scaled_functions():
 @pytest.mark.refutes("prop-l0l1-examples")
 def test_functions_without_any_pair():
     for l0, l1 in product((1, 1e3, 1e6), (1, 1e2, 1e4)):
-        x = log(l0 + l1 + 1)  # e^{eˣ}: f″/f′ = 1 + eˣ, and f′ > 1, so that L₀ + L₁f′ < (L₀ + L₁)f′
-        assert 1 + exp(x) > l0 + l1
-        assert x + exp(x) > 0
-        square = pi / 2 + 2 * pi * round(l0)  # sin x²: f′ = 0 and |f″| = 4x² where x² = π/2 + 2πk
-        assert 4 * square > l0
+        x = log(l0 + l1 + 1)  # e^{eˣ}, in logarithms: f″ = (1 + eˣ) f′ against L₀ + L₁ f′
+        assert log1p(exp(x)) + x + exp(x) > np.logaddexp(log(l0), log(l1) + x + exp(x))
+        y = sqrt(pi / 2 + 2 * pi * round(l0))  # sin x², where f′ = 0
+        assert abs(2 * cos(y * y) - 4 * y * y * sin(y * y)) > l0 + l1 * abs(2 * y * cos(y * y))
     x = sp.Symbol("x", real=True)
     twice = sp.exp(sp.exp(x))
     assert sp.simplify(sp.diff(twice, x, 2) / sp.diff(twice, x) - 1 - sp.exp(x)) == 0
@@ -347,8 +348,8 @@ def simulated_edge(f, eta, low, high):
         middle = (low + high) / 2
         x = np.array(middle)
         for _ in range(4000):
-            before, x = x, x - eta * f(x)
-            if abs(x) != abs(before) or abs(x) > 50:
+            x = x - eta * f(x)
+            if not middle / 2 < abs(x) < 2 * middle:
                 break
         low, high = (middle, high) if abs(x) < middle else (low, middle)
     return low
@@ -666,8 +667,8 @@ def test_two_dimensions_rand_1():
         assert 5 * error + slack < (exact - classical) / 2
 
 
-def stationary(hessian, eta, agents, kind):
-    """½ Tr HM at rest for Rand-1 in two dimensions with unit noise: of the method, or of an equation."""
+def moment_map(hessian, eta, agents, kind):
+    """Matrix and constant of dM/dt for Rand-1 in two dimensions with unit noise: of the method, or of an equation."""
     bend = eta / 2 if kind == "faithful" else 0.0
 
     def change(m):
@@ -679,8 +680,20 @@ def stationary(hessian, eta, agents, kind):
 
     zero = np.zeros((2, 2))
     columns = [(change(unit.reshape(2, 2)) - change(zero)).ravel() for unit in np.eye(4)]
-    m = np.linalg.solve(np.array(columns).T, -change(zero).ravel()).reshape(2, 2)
-    return np.trace(hessian @ m) / 2
+    return np.array(columns).T, change(zero).ravel()
+
+
+def stationary(hessian, eta, agents, kind):
+    """½ Tr HM at rest."""
+    matrix, constant = moment_map(hessian, eta, agents, kind)
+    return np.trace(hessian @ np.linalg.solve(matrix, -constant).reshape(2, 2)) / 2
+
+
+def margin(eta, hessian, agents, kind):
+    """Below 0 where the second moments contract, in steps or in time."""
+    matrix, _ = moment_map(hessian, eta, agents, kind)
+    values = np.linalg.eigvals(matrix)
+    return (abs(1 + eta * values).max() - 1) if kind == "method" else values.real.max()
 
 
 @pytest.mark.refutes("thm-faithful-quadratic")
@@ -694,6 +707,10 @@ def test_tilted_axes_break_the_exactness():
     oblique = turn @ straight @ turn.T
     np.testing.assert_allclose([stationary(oblique, 0.08, 1, kind) for kind in kinds],
                                [0.17080, 0.17231, 0.10288], atol=5e-6)
+    limits = [brentq(margin, 0.05, 0.19, args=(oblique, 1, kind)) for kind in ("method", "faithful")]
+    np.testing.assert_allclose(limits, [0.1267, 0.1222], atol=5e-5)
+    limits = [brentq(margin, 0.01, 0.19, args=(straight, 1, kind)) for kind in ("method", "faithful")]
+    np.testing.assert_allclose(limits, [0.1, 0.1])
     f = Quadratic(torch.tensor((oblique + oblique.T) / 2)[None], torch.zeros(1, 2, **double))
     run = simulate(f, Homogeneous(ops.RandK(1), 1, Gaussian(1.0)), [0.0, 0.0], 160, 0.08, runs=8000, every=20,
                    generator=generator(36))
@@ -732,7 +749,9 @@ def test_signs_in_the_linear_regime():
             assert (abs(step) < 1) == (rate < 0)
         else:
             assert (abs(step) < 1) == (p < 1 if agents == 1 else p < 4)
-    assert (1 - 2) ** 2 - 2**2 / 2 == -1  # two agents and p = 2
+    sign_step = 2 * formulas.g / formulas.H  # without noise m = sign, and b = −1 + (η/2) H/g for g > 0
+    assert formulas.sign_corrected_step.expression == sign_step
+    assert sp.simplify(-1 + sign_step / 2 * formulas.H / formulas.g) == 0
     noise = StudentT(0.5, nu=3)
     equation = FaithfulDSignSGD(bowl([1.0, 3.0]), 0.2, 4, noise)
     x = torch.tensor([1e-5, -2e-5], **double)
@@ -1067,6 +1086,7 @@ def test_the_reported_step_is_the_pathwise_one_with_a_mean_in_place_of_the_gradi
 
 @pytest.mark.refutes("thm-reported-sign", "thm-sign-any-tails")
 def test_the_largest_first_step_of_signs_knows_neither_gradient_nor_tail():
+    """Which numbers the book's own bound asks for; of the reported theorem, with undefined constants, no more."""
     names = {symbol.name for symbol in formulas.any_tails_step.symbols}
     assert names == {"L_1", "d"}
     bound = {symbol.name for symbol in formulas.any_tails_bound.symbols}
@@ -1210,7 +1230,7 @@ def test_rest_under_a_constant_step():
         assert 2 * (law @ (np.cosh(x) - 1)) == pytest.approx(wanted, abs=5e-6)  # two coordinates
         linear = 2 * value(formulas.dsign_floor, mu=1, L=1, d=1, N=4, eta=eta, B=1, sigma=1, ell=slope(1))
         assert linear == pytest.approx(floor, abs=5e-6)
-        assert wanted > linear  # it does not converge, and not even to the linear floor
+        assert 2 * (law @ (np.cosh(x) - 1)) > linear  # it does not converge, and not even to the linear floor
         known = {"eta": eta, "L_0": 1, "L_1": 1, "d": 2, "u_1": 1, "sigma_B": 1, "E_0": 0, "K": 1}
         assert 2 * power <= value(formulas.any_tails_floor, **known)
         assert 0 < power < 0.1
@@ -1234,7 +1254,7 @@ def test_mean_power_over_a_run_with_a_constant_step():
         g = f.gradient(x)
         total += float((g * noise.sign_mean(g)).sum(1).mean())
         x = x - eta * method.mean_message(g, rng)
-    assert 0.2 * floor < total / steps + 0.2 * floor
+    assert 0.1 * floor < total / steps
     assert total / steps <= floor
 
 
