@@ -30,12 +30,16 @@ AXE_FINDS = """options => axe.run(document, options)
 # it sees the text of the MathML alone.
 FLATTEN_FORMULAS = """() => document.querySelectorAll('mjx-container').forEach(
   formula => formula.replaceChildren(formula.querySelector('mjx-assistive-mml').textContent))"""
-# The colours of code come from its words' classes: axe sees the first word of each class on the page.
+# The colours of code come from the classes of a word and of what it stands in: axe sees the first visible word of each
+# kind (it passes over what is folded).
 FLATTEN_CODE = """() => {
-  const seen = new Set();
-  for (const word of document.querySelectorAll('.highlight pre span'))
-    if (seen.has(word.className)) word.replaceWith(...word.childNodes);
-    else seen.add(word.className);
+  const seen = new Set(), place = '.cell_input, .cell_output, .admonition, .proof, .exercise, .solution, details';
+  for (const word of document.querySelectorAll('.highlight pre span')) {
+    const kind = [word, word.parentElement, word.closest('.highlight').parentElement, word.closest(place)]
+      .map(part => part?.className ?? '').join(' in ');
+    if (seen.has(kind)) word.replaceWith(...word.childNodes);
+    else if (word.checkVisibility({visibilityProperty: true})) seen.add(kind);
+  }
 }"""
 LOOK = """() => ({
   overflow: document.documentElement.scrollWidth - innerWidth,
@@ -43,7 +47,8 @@ LOOK = """() => ({
     .filter(i => !(i.getAttribute('alt') || '').trim()).map(i => i.src),
   unset: [...document.querySelectorAll('main .math')]
     .filter(m => !m.querySelector('mjx-container')).map(m => m.textContent),
-  wrong: [...document.querySelectorAll('mjx-merror, mjx-container [data-mjx-error]')].map(m => m.textContent),
+  wrong: [...document.querySelectorAll('mjx-merror, mjx-container [data-mjx-error], mtext[mathcolor="red"]')]
+    .map(m => m.textContent),  // what is red is a command that MathJax does not know
 })"""
 SEE_THROUGH = """() => [...document.querySelectorAll('main article img')]
   .filter(i => /^rgba\\(.*, 0\\)$/.test(getComputedStyle(i).backgroundColor)).map(i => i.src)"""
