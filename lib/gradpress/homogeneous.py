@@ -12,10 +12,12 @@ from math import inf
 import torch
 from torch import Tensor
 
-from . import randomness
+from . import formulas, randomness
 from .compressors import Identity, RandK, Sign
 from .methods import Method
 from .noise import AffineGaussian, Gaussian, Noise, StudentT
+
+_PRESCRIBED = formulas.prescribed_step_floor.function()  # of A, L₀, L₁, S, the norm of the gradient, and the share
 
 
 @dataclass(frozen=True)
@@ -125,9 +127,8 @@ class Prescribed(Homogeneous):
     def update(self, gradients, state, step_size, generator=None):
         """The step, shape (…, d), from the one gradient (…, 1, d), and the empty state."""
         norm = gradients[..., 0, :].norm(dim=-1, keepdim=True)
-        limit = self.growth * (self.l0 + self.l1 * norm) + self.l1 * self.floor
-        size = 2 * step_size / limit.clamp_min(torch.finfo(norm.dtype).tiny)  # finite where the gradient is 0, too
-        return super().update(gradients, state, size, generator)
+        size = _PRESCRIBED(self.growth, self.l0, self.l1, self.floor, norm, step_size)
+        return super().update(gradients, state, size.nan_to_num(), generator)  # finite where the gradient is 0, too
 
 
 def _never_zero(noise: Noise) -> bool:

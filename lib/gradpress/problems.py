@@ -280,12 +280,11 @@ class Separable(Problem):
         self.d, self.minimiser = d, torch.zeros(d, dtype=torch.float64)
         self._value, self._slope, self._curvature = (self._on_tensors(part, constants)
                                                      for part in formulas.LANDSCAPES[name])
-        top = constants.get("H", inf)
+        top, l0, l1 = (constants.get(letter, default) for letter, default in (("H", inf), ("L_0", None), ("L_1", None)))
+        least, self.bounds = {"quadratic": (top, (top, 0.0)), "quartic": (0.0, None), "cosh": (1.0, (1.0, 1.0)),
+                              "extremal": (l0, (l0, l1))}[name]
         self.smoothness = self.agent_smoothness = self.agent_smoothness_rms = top
-        least = {"quadratic": top, "quartic": 0.0, "cosh": 1.0}
-        self.convexity = self.agent_convexity = least.get(name, constants.get("L_0"))
-        known = {"quadratic": (top, 0.0), "cosh": (1.0, 1.0), "quartic": None}
-        self.bounds = known.get(name, (constants.get("L_0"), constants.get("L_1")))
+        self.convexity = self.agent_convexity = least
 
     def _on_tensors(self, formula, constants):
         values = {symbol: float(constants[symbol.name]) for symbol in formula.symbols if symbol.name != "x"}
