@@ -181,7 +181,10 @@ def test_shares_of_runs_are_the_same_however_long_it_takes(ask):
 def test_the_hand_on_the_map_moves_in_both_directions(bench):
     root = bench.locator("#place")
     handle = root.locator("[role=slider]:not(input)")
-    state = lambda: root.evaluate("el => el.gradpress.state()")  # noqa: E731
+
+    def state():
+        return root.evaluate("el => el.gradpress.state()")
+
     before = state()
     for key in ("ArrowUp", "ArrowDown", "ArrowRight", "ArrowLeft"):
         name, up = ("eta" if key in ("ArrowUp", "ArrowDown") else "x0"), key in ("ArrowUp", "ArrowRight")
@@ -226,6 +229,12 @@ def test_adversary_does_not_break_the_lemmas(browser, claim, least):
     assert not found["alarm"]
 
 
+def bent(_, state, share, g):
+    """Slope and height above the tangent of a function with that share of the allowed curvature, L₀ = 0.7, L₁ = 1.3."""
+    slope, _ = state
+    return [share * (0.7 + 1.3 * abs(slope)), slope - g]
+
+
 def test_adversary_integrates_its_functions_exactly(browser):
     """Slope and height above the tangent at the ends of the pieces, against SciPy; the slope changes its sign."""
     page = browser.new_page()
@@ -238,7 +247,7 @@ def test_adversary_integrates_its_functions_exactly(browser):
         found = np.array(page.evaluate(script, [{"g": g, "v": v, "shares": shares.tolist()}, constants]))
         slope, above = g, 0.0
         for piece, share in enumerate(shares):
-            rate = lambda _, y, s=share: [s * (0.7 + 1.3 * abs(y[0])), y[0] - g]  # noqa: E731, B023
-            slope, above = solve_ivp(rate, (0, v / 6), [slope, above], rtol=1e-10, atol=1e-12).y[:, -1]
+            piece_end = solve_ivp(bent, (0, v / 6), [slope, above], args=(share, g), rtol=1e-10, atol=1e-12)
+            slope, above = piece_end.y[:, -1]
             np.testing.assert_allclose(found[piece + 1, 1:], [slope, above], rtol=1e-6, atol=1e-8)
     page.close()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
+from closed import generator
 
 from gradpress import compressors as ops
 from gradpress import formulas
@@ -23,10 +24,6 @@ SLACK = 1e-9
 
 def value(formula, **values):
     return float(formula(**values))
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 # ------------------------------------------------------------------------------------------------------------ instances

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
+from closed import generator
 from scipy import integrate, stats
 from scipy.optimize import brentq
 
@@ -34,10 +35,6 @@ def compiled(name):
 
 def value(name, **known):
     return float(compiled(name)(*(known[symbol.name] for symbol in formulas.ALL[name].symbols)))
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def away(sample, known):

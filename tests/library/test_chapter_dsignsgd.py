@@ -4,7 +4,6 @@ Most laws here are exact: the method on a line is a chain on a lattice, its equa
 numbers are drawn, seeds are fixed and bounds are five standard errors: about 60 comparisons, false alarm below 1e-4.
 """
 
-from functools import cache
 from itertools import pairwise, product
 from math import erf, inf, pi, sqrt
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
+from closed import generator, value
 from scipy import stats
 from scipy.integrate import dblquad, quad, solve_ivp
 from scipy.optimize import brentq
@@ -36,20 +36,6 @@ from gradpress.simulate import simulate
 
 TAILS = (1, 2, 3, 5, inf)
 double = {"dtype": torch.float64}
-
-
-def value(formula, **known):
-    """The formula at those of the values that it takes."""
-    return float(compiled(formula.name)(*(known[symbol.name] for symbol in formula.symbols)))
-
-
-@cache
-def compiled(name):
-    return formulas.ALL[name].function()
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def bend(nu):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
+from closed import generator
 from scipy.integrate import quad
 
 from gradpress import compressors as ops
@@ -36,10 +37,6 @@ AGENTS = {"sharp": F.scaling_agents_sharp, "printed": F.scaling_agents_printed, 
 
 def value(formula, **values):
     return float(formula(**values).evalf())
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def rescaled(expression, **more):

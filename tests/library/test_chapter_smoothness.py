@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
+from closed import generator, value
 from scipy import stats
 from scipy.integrate import quad, solve_ivp
 from scipy.optimize import brentq
@@ -31,20 +32,6 @@ from gradpress.simulate import simulate
 
 double = {"dtype": torch.float64}
 PSI = formulas.descent_factor.function()
-
-
-def value(formula, **known):
-    """The formula at those of the values that it takes."""
-    return float(compiled(formula.name)(*(known[symbol.name] for symbol in formula.symbols)))
-
-
-@cache
-def compiled(name):
-    return formulas.ALL[name].function()
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def moments(known):
@@ -188,7 +175,10 @@ def bent(seed, count, pieces=6, fine=60):
     share[:, ::3] = np.sign(share[:, ::3])
     share[:, ::9] = 1.0
     f, slope_, h = np.zeros(count), start.copy(), length / (pieces * fine)
-    rate = lambda s, p: s * (l0 + l1 * np.abs(p))  # noqa: E731 (used at once)
+
+    def rate(s, p):
+        return s * (l0 + l1 * np.abs(p))
+
     for s in share:
         for _ in range(fine):
             k1 = rate(s, slope_)
@@ -240,7 +230,10 @@ def test_equality_for_the_extremal_function_outward():
     x, v = sp.symbols("x v", positive=True)
     f, first, _ = (part.expression.subs(formulas.x, formulas.r) for part in formulas.LANDSCAPES["extremal"])
     factor = formulas.descent_factor.expression.subs(formulas.u, formulas.L_1 * v)
-    at = lambda term, point: term.subs(formulas.r, point)  # noqa: E731 (used at once)
+
+    def at(term, point):
+        return term.subs(formulas.r, point)
+
     rest = at(f, x + v) - at(f, x) - at(first, x) * v - (formulas.L_0 + formulas.L_1 * at(first, x)) * v**2 * factor
     assert sp.simplify(sp.expand(rest)) == 0
     assert sp.limit(formulas.descent_factor.expression, formulas.u, 0) == sp.Rational(1, 2)
@@ -543,11 +536,17 @@ def test_a_diffusion_with_the_second_moment_matches_every_function():
     second = sent.T @ sent / len(sent)
     matrix, vector = rng.standard_normal((2, 2)), rng.standard_normal(2)
     hessian = matrix + matrix.T
-    quadratic = lambda y: np.einsum("...i,ij,...j", y, matrix, y) + y @ vector  # noqa: E731 (used at once)
+
+    def quadratic(y):
+        return np.einsum("...i,ij,...j", y, matrix, y) + y @ vector
+
     for eta in (1.0, 0.1):
         generated = -(hessian @ x + vector) @ g + eta / 2 * np.trace(hessian @ second)
         assert quadratic(x - eta * sent).mean() - quadratic(x) == pytest.approx(eta * generated)
-    wave = lambda y: np.sin(y @ vector)  # noqa: E731 (used at once)
+
+    def wave(y):
+        return np.sin(y @ vector)
+
     errors = []
     for eta in (0.01, 0.005):
         generated = -np.cos(x @ vector) * (vector @ g) - eta / 2 * np.sin(x @ vector) * vector @ second @ vector
@@ -634,11 +633,13 @@ def test_noise_that_spreads_over_the_coordinates_reaches_the_largest_step_for_eq
     d, known = 4, {"omega": 3.0, "B_aff": 2.0, "N": 2}
     a_g = value(formulas.message_growth, **known)
     spread = (1 + known["omega"]) * known["B_aff"] / (d * known["N"])
+
+    def radius(eta, h):
+        own = np.diag((1 - eta * h) ** 2 + eta**2 * known["omega"] / known["N"] * h**2)
+        return np.abs(np.linalg.eigvals(own + eta**2 * spread * h[None, :] ** 2)).max() - 1
+
     for h in (np.ones(d), np.array([0.1, 0.2, 0.5, 1.0])):
-        radius = lambda eta, h=h: np.abs(np.linalg.eigvals(  # noqa: E731 (used at once)
-            np.diag((1 - eta * h) ** 2 + eta**2 * known["omega"] / known["N"] * h**2)
-            + eta**2 * spread * h[None, :] ** 2)).max() - 1
-        edge, stated = brentq(radius, 1e-2, 10), value(formulas.affine_largest_step, H=1, A_g=a_g)
+        edge, stated = brentq(radius, 1e-2, 10, args=(h,)), value(formulas.affine_largest_step, H=1, A_g=a_g)
         assert edge >= stated * (1 - 1e-9)
         assert (edge > stated * 1.05) == (h[0] != 1)
 
@@ -859,7 +860,9 @@ def truncated(f, nu, reach, eta=0.1, x=0.5, gradient=0.5, keep=1.0):
 
 @pytest.mark.refutes("prop-heavy-infinite")
 def test_truncated_expectations_grow_without_end():
-    square = lambda x: x * x / 2  # noqa: E731 (used at once)
+    def square(x):
+        return x * x / 2
+
     for keep in (1.0, 0.25):
         for nu in (1, 1.5, 2):
             parts = [truncated(square, nu, reach, keep=keep) for reach in (1e4, 1e6, 1e8)]
@@ -1080,7 +1083,10 @@ def test_the_reported_step_is_the_pathwise_one_with_a_mean_in_place_of_the_gradi
     norms, chance = np.array([0.01, 1000.0]), np.array([0.999, 0.001])
     constant = 2 * 0.5 / (1 + chance @ norms)
     own = 2 * 0.5 / (1 + norms)
-    taylor = lambda step: chance @ (-step * norms**2 + step**2 / 2 * (1 + norms) * norms**2)  # noqa: E731
+
+    def taylor(step):
+        return chance @ (-step * norms**2 + step**2 / 2 * (1 + norms) * norms**2)
+
     assert taylor(constant) > 0 > taylor(own)
 
 
@@ -1164,7 +1170,10 @@ def test_expected_signs_by_quadrature_and_where_concavity_is_needed():
             area = 2 * quad(lambda z, n=nu: stats.t.pdf(z, n), 0, u)[0]
             assert area == pytest.approx(float(expected_sign(nu, u)), abs=1e-9)
     assert float(expected_sign(1, 1.0)) == pytest.approx(0.5)  # u₁ = 1 for Cauchy noise
-    bumps = lambda u: stats.norm.cdf(u, 3, 0.3) + stats.norm.cdf(u, -3, 0.3) - 1  # noqa: E731 (used at once)
+
+    def bumps(u):
+        return stats.norm.cdf(u, 3, 0.3) + stats.norm.cdf(u, -3, 0.3) - 1
+
     u_1 = brentq(lambda u: bumps(u) - 0.5, 0.1, 6)
     u = u_1 / 2
     assert u * bumps(u) < 0.5 * min(u, u * u / u_1)  # two bumps: the chord is above the curve
